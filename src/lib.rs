@@ -1,1 +1,8 @@
+//! Pakhuis: a private OCI image registry for a shared volume.
+//!
+//! Where things are, in reading order: [`oci`] the protocol's words as values; [`storage`] bytes and names on
+//! disk; [`registry`] the rules of the OCI specification over it. A request enters by `server`, is asked who
+//! it is by `auth`, and is answered by `api` (`/v2`, for clients) or `ui` (pages, for people). `config`
+//! gathers what an operator writes, `cli` is the command `pakhuis`. `docs/architecture.md` has the map.
 
+pub mod oci;
