@@ -158,6 +158,9 @@ impl Manifest {
         if declared.is_some_and(is_schema_one) {
             return Err(ManifestError::SchemaOne);
         }
+        if nesting_depth(bytes) > MAX_NESTING {
+            return Err(ManifestError::Json(format!("nested deeper than {MAX_NESTING} levels")));
+        }
         let fields: Fields =
             serde_json::from_slice(bytes).map_err(|error| ManifestError::Json(position(&error)))?;
         if fields.schema_version == Some(1) || fields.media_type.as_deref().is_some_and(is_schema_one) {
