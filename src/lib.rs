@@ -6,3 +6,4 @@
 //! gathers what an operator writes, `cli` is the command `pakhuis`. `docs/architecture.md` has the map.
 
 pub mod oci;
+pub mod storage;

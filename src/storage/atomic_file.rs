@@ -1,0 +1,278 @@
+//! The only place that makes a name on the volume appear, change or disappear.
+//!
+//! A file is written under a temporary name, flushed, renamed to its own, and the directory flushed: a reader
+//! sees all of it or nothing, and what a caller got `Ok` for survives a power cut. On NFS the outcome of a
+//! rename is looked up after an error, since a reply that was lost reports a failure for a success
+//! (rename(2), BUGS), and an absence is believed only after the directories above were opened afresh: a client
+//! may answer `ENOENT` from its cache for a minute after another client made the file.
+#![expect(clippy::disallowed_methods, reason = "this is the module the methods are reserved for")]
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Write},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use rustix::fs::{Mode, OFlags};
+use uuid::Uuid;
+
+use super::error::{IoContext, StorageError};
+
+/// How often a step is tried again when another server removed a directory under it.
+const ATTEMPTS: usize = 5;
+
+/// Largest link or record read; larger is damage.
+const SMALL_FILE_LIMIT: u64 = 4096;
+
+/// Flushes a directory: the names in it survive a power cut. Free on NFS, where names are synchronous.
+pub(super) fn sync_directory(directory: &Path) -> Result<(), StorageError> {
+    let file = open_directory(directory).context("open", directory)?;
+    file.sync_all().context("flush", directory)
+}
+
+/// Opens a directory, which makes an NFS client ask the server for its attributes.
+fn open_directory(directory: &Path) -> io::Result<File> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(File::from(rustix::fs::open(directory, flags, Mode::empty())?))
+}
+
+/// Makes a directory and those above it, each one durable before the next thing is done in it.
+pub(super) fn ensure_directory(directory: &Path) -> Result<(), StorageError> {
+    match fs::create_dir(directory) {
+        Ok(()) => directory.parent().map_or(Ok(()), sync_directory),
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            let parent = directory.parent().ok_or(StorageError::NotFound)?;
+            ensure_directory(parent)?;
+            match fs::create_dir(directory) {
+                Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                    Err(error).context("make directory", directory)
+                }
+                _ => sync_directory(parent),
+            }
+        }
+        Err(error) => Err(error).context("make directory", directory),
+    }
+}
+
+/// Makes one directory in an existing one, without flushing. `Ok(false)` when the parent is not there.
+pub(super) fn make_directory(directory: &Path) -> Result<bool, StorageError> {
+    match fs::create_dir(directory) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).context("make directory", directory),
+    }
+}
+
+/// Creates a file that must not exist yet, for reading and writing.
+pub(super) fn create_new(path: &Path) -> Result<File, StorageError> {
+    OpenOptions::new().read(true).write(true).create_new(true).open(path).context("create", path)
+}
+
+/// Makes `directory/name` hold `bytes`, durably, whole at every instant, with the directories it needs.
+pub(super) fn put(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    let path = directory.join(name);
+    match fs::create_dir(directory) {
+        Ok(()) => directory.parent().map_or(Ok(()), sync_directory)?,
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+            let found = open_small(&path);
+            if found.is_none() || found.as_deref() == Some(bytes) {
+                // Another server made these names a moment ago, and may not have flushed them yet.
+                sync_above(directory)?;
+            }
+            if found.as_deref() == Some(bytes) {
+                return sync_directory(directory);
+            }
+        }
+        Err(_) => ensure_directory(directory)?,
+    }
+    let mut attempt = 0;
+    loop {
+        match replace(directory, &path, bytes, true) {
+            // A tag that is deleted meanwhile takes its directory away.
+            Err(StorageError::NotFound) if attempt < ATTEMPTS => ensure_directory(directory)?,
+            Err(error) => return Err(error),
+            Ok(()) => return sync_directory(directory),
+        }
+        attempt += 1;
+    }
+}
+
+/// Makes `directory/name` hold `bytes` unless the name is there already, readable by the owner only.
+pub(super) fn put_once(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    let path = directory.join(name);
+    let temporary = temporary_name(directory, &path);
+    let mut options = OpenOptions::new();
+    let written =
+        options.write(true).create_new(true).mode(0o600).open(&temporary).context("create", &temporary);
+    let linked = written.and_then(|mut file| {
+        file.write_all(bytes).and_then(|()| file.sync_all()).context("write", &temporary)?;
+        match fs::hard_link(&temporary, &path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).context("link", &path),
+            _ => Ok(()),
+        }
+    });
+    let _ = fs::remove_file(&temporary);
+    linked.and_then(|()| sync_directory(directory))
+}
+
+/// Flushes the two directories above: the depth below which the tree's directories are made on demand.
+fn sync_above(directory: &Path) -> Result<(), StorageError> {
+    directory.ancestors().skip(1).take(2).try_for_each(sync_directory)
+}
+
+/// As [`put`], in a directory that is there, and not durable: for what may be lost in a power cut.
+pub(super) fn put_volatile(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    replace(directory, &directory.join(name), bytes, false)
+}
+
+fn replace(directory: &Path, path: &Path, bytes: &[u8], durable: bool) -> Result<(), StorageError> {
+    let temporary = temporary_name(directory, path);
+    let written = create_new(&temporary).and_then(|mut file| {
+        file.write_all(bytes).context("write", &temporary)?;
+        if durable { file.sync_all().context("flush", &temporary) } else { Ok(()) }
+    });
+    let renamed =
+        written.and_then(|()| rename(&temporary, path, || open_small(path).as_deref() == Some(bytes)));
+    if renamed.is_err() {
+        // A temporary file that cannot be removed either is swept later; the first error is the one to report.
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed
+}
+
+/// `.link.<random>.tmp`: random, since process ids repeat across containers and hosts.
+fn temporary_name(directory: &Path, path: &Path) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    directory.join(format!(".{name}.{}.tmp", Uuid::new_v4().simple()))
+}
+
+/// What a file holds that this module wrote whole, so at most a manifest; `None` when it cannot be read.
+fn open_small(path: &Path) -> Option<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.read_to_end(&mut bytes).ok().map(|_| bytes)
+}
+
+/// Renames; after an error, `happened` is asked whether it took place all the same.
+pub(super) fn rename(from: &Path, to: &Path, happened: impl FnOnce() -> bool) -> Result<(), StorageError> {
+    match fs::rename(from, to) {
+        Err(error) if !happened() => Err(error).context("rename to", to),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file. `Ok(false)` when it was not there, asked of freshly opened directories below `root`.
+pub(super) fn remove(root: &Path, path: &Path) -> Result<bool, StorageError> {
+    match fresh(root, path, || fs::remove_file(path)) {
+        Ok(()) => Ok(true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).context("remove", path),
+    }
+}
+
+/// Removes a file that is only in the way; what is left behind is swept later.
+pub(super) fn remove_leftover(path: &Path) {
+    let _ = fs::remove_file(path);
+}
+
+/// Removes a directory and all in it that can be removed. Never follows a symbolic link.
+pub(super) fn remove_leftover_tree(path: &Path) {
+    let _ = fs::remove_dir_all(path);
+}
+
+/// Removes a directory if it is empty; a concurrent writer's file keeps it.
+pub(super) fn remove_directory_if_empty(path: &Path) {
+    let _ = fs::remove_dir(path);
+}
+
+/// Does `operation` on `path`; on "not found", opens the directories from `root` down to it afresh and does
+/// it once more. Without this, a client's cached absence is a false 404 for up to a minute.
+pub(super) fn fresh<T>(root: &Path, path: &Path, operation: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    match operation() {
+        Err(error) if is_stale(&error) => {
+            refresh(root, path);
+            operation()
+        }
+        result => result,
+    }
+}
+
+fn is_stale(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
+}
+
+fn refresh(root: &Path, path: &Path) {
+    let Ok(below) = path.strip_prefix(root) else { return };
+    let mut directory = root.to_path_buf();
+    for component in below.components() {
+        if open_directory(&directory).is_err() {
+            return;
+        }
+        directory.push(component);
+    }
+}
+
+/// Reads a link or another small file whole. `None` when it is not there, freshly asked.
+pub(super) fn read_small(root: &Path, path: &Path) -> Result<Option<Vec<u8>>, StorageError> {
+    let read = || {
+        let mut bytes = Vec::with_capacity(160);
+        File::open(path)?.take(SMALL_FILE_LIMIT).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    match fresh(root, path, read) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if absent(&error) => Ok(None),
+        Err(error) => Err(error).context("read", path),
+    }
+}
+
+/// A file where a directory should be, or the other way round, is damage that reads as absence.
+fn absent(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory
+    )
+}
+
+/// Opens a file for reading. `None` when it is not there, freshly asked.
+pub(super) fn open(root: &Path, path: &Path) -> Result<Option<File>, StorageError> {
+    match fresh(root, path, || File::open(path)) {
+        Ok(file) => Ok(Some(file)),
+        Err(error) if absent(&error) => Ok(None),
+        Err(error) => Err(error).context("open", path),
+    }
+}
+
+/// Size of `directory/name`, asked through a freshly opened directory: a path lookup would go on seeing a file
+/// that another client renamed away. `None` when it is not there.
+pub(super) fn size_in(root: &Path, directory: &Path, name: &str) -> Result<Option<u64>, StorageError> {
+    let stat = || -> io::Result<u64> {
+        let directory = open_directory(directory)?;
+        let stat = rustix::fs::statat(&directory, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
+        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+    };
+    match fresh(root, directory, stat) {
+        Ok(size) => Ok(Some(size)),
+        Err(error) if absent(&error) => Ok(None),
+        Err(error) => Err(error).context("look up", directory),
+    }
+}
+
+/// The names in a directory, unsorted; `None` when it is not there. Kinds are not asked: on NFS that is one
+/// request an entry, and the tree says what each must be.
+pub(super) fn names(root: &Path, directory: &Path) -> Result<Option<Vec<String>>, StorageError> {
+    let list =
+        || fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name())).collect::<io::Result<Vec<_>>>();
+    match fresh(root, directory, list) {
+        // What is not UTF-8 is not ours.
+        Ok(names) => Ok(Some(names.into_iter().filter_map(|name| name.into_string().ok()).collect())),
+        Err(error) if absent(&error) => Ok(None),
+        Err(error) => Err(error).context("list", directory),
+    }
+}
+
+/// Opens a file that is there for writing.
+pub(super) fn open_to_write(path: &Path) -> Result<File, StorageError> {
+    OpenOptions::new().read(true).write(true).open(path).context("open", path)
+}

@@ -1,0 +1,134 @@
+//! The only place where a path on the volume is built.
+//!
+//! ```text
+//! <v2>/blobs/<alg>/<first two hex>/<hex>/data                       bytes of a layer, configuration or manifest
+//! <v2>/repositories/<name>/_layers/<alg>/<hex>/link                 the blob is in the repository
+//! <v2>/repositories/<name>/_manifests/revisions/<alg>/<hex>/link    the manifest is in the repository
+//! <v2>/repositories/<name>/_manifests/tags/<tag>/current/link       what the tag names
+//! <v2>/repositories/<name>/_manifests/tags/<tag>/index/<alg>/<hex>/link   what the tag ever named
+//! <v2>/repositories/<name>/_uploads/<id>/{startedat,data,state}     an upload session; `startedat` makes it one
+//! <v2>/repositories/<name>/_referrers/<alg>/<hex>/<alg>/<hex>/link  ours: subject, then the manifest naming it
+//! <v2>/.pakhuis/                                                    ours: what several servers share
+//! ```
+//!
+//! Each `link` is a digest without a newline. All but the last two lines is the tree of registry:2, which
+//! skips directories that begin with `_` in a repository and never looks beside `blobs` and `repositories`.
+
+use std::path::{Path, PathBuf};
+
+use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
+
+/// Name of the file that holds a blob's bytes.
+pub(super) const DATA: &str = "data";
+/// Name of a link file.
+pub(super) const LINK: &str = "link";
+
+/// Paths below one `v2` directory.
+#[derive(Clone, Debug)]
+pub(super) struct Layout {
+    v2: PathBuf,
+}
+
+impl Layout {
+    pub(super) fn new(v2: PathBuf) -> Self {
+        Self { v2 }
+    }
+
+    /// The directory everything is below.
+    pub(super) fn v2(&self) -> &Path {
+        &self.v2
+    }
+
+    pub(super) fn blobs(&self) -> PathBuf {
+        self.v2.join("blobs")
+    }
+
+    pub(super) fn repositories(&self) -> PathBuf {
+        self.v2.join("repositories")
+    }
+
+    /// Our private directory.
+    pub(super) fn private(&self) -> PathBuf {
+        self.v2.join(".pakhuis")
+    }
+
+    /// The directory of a blob; its parent is a shard shared by many.
+    pub(super) fn blob_directory(&self, digest: &Digest) -> PathBuf {
+        let mut path = self.blobs();
+        path.push(digest.algorithm().as_str());
+        path.push(&digest.encoded()[..2]);
+        path.push(digest.encoded());
+        path
+    }
+
+    pub(super) fn repository(&self, name: &RepositoryName) -> PathBuf {
+        let mut path = self.repositories();
+        path.extend(name.components());
+        path
+    }
+
+    pub(super) fn layers(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_layers")
+    }
+
+    /// The directory of the link that puts a blob into a repository.
+    pub(super) fn layer_link(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
+        by_digest(self.layers(name), digest)
+    }
+
+    pub(super) fn revisions(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_manifests/revisions")
+    }
+
+    /// The directory of the link that puts a manifest into a repository.
+    pub(super) fn revision_link(&self, name: &RepositoryName, digest: &Digest) -> PathBuf {
+        by_digest(self.revisions(name), digest)
+    }
+
+    pub(super) fn tags(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_manifests/tags")
+    }
+
+    pub(super) fn tag(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
+        self.tags(name).join(tag.as_str())
+    }
+
+    /// The directory of the link that says what a tag names now.
+    pub(super) fn tag_current(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
+        self.tag(name, tag).join("current")
+    }
+
+    /// The directory of a link that says what a tag once named.
+    pub(super) fn tag_index(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> PathBuf {
+        by_digest(self.tag(name, tag).join("index"), digest)
+    }
+
+    pub(super) fn uploads(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_uploads")
+    }
+
+    pub(super) fn upload(&self, name: &RepositoryName, upload: &UploadId) -> PathBuf {
+        self.uploads(name).join(upload.to_string())
+    }
+
+    /// The directory below which the referrers of a subject are, for one algorithm of the referrer.
+    pub(super) fn referrers(&self, name: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> PathBuf {
+        by_digest(self.repository(name).join("_referrers"), subject).join(algorithm.as_str())
+    }
+
+    /// The directory of the link from a subject to one referrer.
+    pub(super) fn referrer_link(
+        &self,
+        name: &RepositoryName,
+        subject: &Digest,
+        referrer: &Digest,
+    ) -> PathBuf {
+        self.referrers(name, subject, referrer.algorithm()).join(referrer.encoded())
+    }
+}
+
+fn by_digest(mut parent: PathBuf, digest: &Digest) -> PathBuf {
+    parent.push(digest.algorithm().as_str());
+    parent.push(digest.encoded());
+    parent
+}

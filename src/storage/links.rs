@@ -1,0 +1,37 @@
+//! Link files: the name of a digest, in a file.
+
+use std::path::Path;
+
+use super::{Storage, atomic_file, error::StorageError, layout::LINK};
+use crate::oci::Digest;
+
+impl Storage {
+    /// What `directory/link` names; `None` when it is not there or damaged.
+    ///
+    /// Zero-byte links are the known damage of registry:2 after a crash. They read as absent, so that the next
+    /// push heals them, and are logged.
+    pub(super) fn read_link(&self, directory: &Path) -> Result<Option<Digest>, StorageError> {
+        let path = directory.join(LINK);
+        let Some(bytes) = atomic_file::read_small(self.layout.v2(), &path)? else { return Ok(None) };
+        let digest = std::str::from_utf8(&bytes).ok().and_then(|text| text.trim().parse().ok());
+        if digest.is_none() {
+            tracing::warn!(path = %path.display(), bytes = bytes.len(), "a link is damaged; it counts as absent");
+        }
+        Ok(digest)
+    }
+
+    /// Makes `directory/link` name `digest`, durably.
+    pub(super) fn write_link(directory: &Path, digest: &Digest) -> Result<(), StorageError> {
+        atomic_file::put(directory, LINK, digest.as_str().as_bytes())
+    }
+
+    /// Removes `directory/link`, durably, then the directory. `Ok(false)` when there was none.
+    pub(super) fn remove_link(&self, directory: &Path) -> Result<bool, StorageError> {
+        let removed = atomic_file::remove(self.layout.v2(), &directory.join(LINK))?;
+        if removed {
+            atomic_file::sync_directory(directory)?;
+            atomic_file::remove_directory_if_empty(directory);
+        }
+        Ok(removed)
+    }
+}

@@ -1,0 +1,78 @@
+//! Manifests: content like a blob's, and the link that makes it exist in a repository.
+
+use std::{io::Read, path::Path};
+
+use super::{
+    Storage, atomic_file,
+    error::{IoContext, StorageError},
+    layout::DATA,
+};
+use crate::oci::{Algorithm, Digest, RepositoryName};
+
+impl Storage {
+    /// Whether a repository has a manifest.
+    pub fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
+        Ok(self.read_link(&self.layout.revision_link(repository, digest))?.is_some())
+    }
+
+    /// The bytes of stored content of at most `limit` bytes, checked against its digest; `None` when it is not
+    /// there.
+    ///
+    /// # Errors
+    /// `Damaged` when the bytes are not those of the digest, or more than `limit`.
+    pub fn read_content(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, StorageError> {
+        let Some(blob) = self.open_stored(digest)? else { return Ok(None) };
+        let path = self.layout.blob_directory(digest).join(DATA);
+        if blob.size > limit {
+            return Err(StorageError::Damaged(digest.clone()));
+        }
+        let mut bytes = Vec::with_capacity(usize::try_from(blob.size).unwrap_or_default());
+        (&*blob.file).take(limit + 1).read_to_end(&mut bytes).context("read", &path)?;
+        if Digest::of(digest.algorithm(), &bytes) == *digest {
+            Ok(Some(bytes))
+        } else {
+            Err(StorageError::Damaged(digest.clone()))
+        }
+    }
+
+    /// Stores the bytes of a manifest under its digest, durably. Damaged content found there is replaced.
+    pub fn write_content(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StorageError> {
+        let directory = self.layout.blob_directory(digest);
+        atomic_file::put(&directory, DATA, bytes)?;
+        // When another server made the directory, its own flush may still be under way.
+        directory.parent().map_or(Ok(()), atomic_file::sync_directory)
+    }
+
+    /// Makes a manifest exist in a repository, durably. The caller has stored its content.
+    pub fn link_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
+        self.ensure_repository(repository)?;
+        // A volume from registry:2 may have `_layers` without this one.
+        atomic_file::ensure_directory(&self.layout.tags(repository))?;
+        Self::write_link(&self.layout.revision_link(repository, digest), digest)
+    }
+
+    /// Takes a manifest out of a repository. `Ok(false)` when it was not in it.
+    pub fn unlink_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StorageError> {
+        self.remove_link(&self.layout.revision_link(repository, digest))
+    }
+
+    /// The manifests of a repository, in no order.
+    pub fn list_manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
+        self.list_digests(&self.layout.revisions(repository))
+    }
+
+    /// The digests that name directories below `<parent>/<algorithm>`.
+    pub(super) fn list_digests(&self, parent: &Path) -> Result<Vec<Digest>, StorageError> {
+        let mut digests = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let names = atomic_file::names(self.layout.v2(), &parent.join(algorithm.as_str()))?;
+            let found = names.unwrap_or_default();
+            digests.extend(found.iter().filter_map(|name| Digest::from_parts(algorithm, name).ok()));
+        }
+        Ok(digests)
+    }
+}

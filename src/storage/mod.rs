@@ -1,0 +1,43 @@
+//! Bytes and names on disk: digests and links, in the directory tree of registry:2.
+//!
+//! # The promise
+//! What a method acknowledged with `Ok` is on stable storage. At every instant each visible `data` is complete
+//! and has been hashed, each visible `link` is whole and names what is durable; a directory without its deciding
+//! file (`link`, `startedat`) counts as absent. So a crash at any point leaves nothing to repair.
+//!
+//! # Several servers
+//! Nothing in memory is needed: any number of processes, on any number of hosts, may work on one volume. What
+//! must happen once is decided by a rename on the file server, never by a lock in a process.
+//!
+//! Every method blocks: call them off the async threads. The tree is drawn in `layout.rs`.
+
+mod atomic_file;
+mod blobs;
+mod catalog;
+mod error;
+mod layout;
+mod links;
+mod manifests;
+mod open;
+mod referrers;
+mod shared_secret;
+mod tags;
+mod uploads;
+
+pub use blobs::BlobFile;
+pub use error::StorageError;
+pub use open::{Config, OpenError};
+pub use tags::TagLink;
+pub use uploads::{ClaimedUpload, UploadCommit};
+
+use layout::Layout;
+
+/// A volume. See the module for its promise.
+#[derive(Debug)]
+pub struct Storage {
+    layout: Layout,
+    config: Config,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! Opening a volume: finding the tree of registry:2 below the root, or making it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use uuid::Uuid;
+
+use super::{Storage, StorageError, atomic_file, layout::Layout};
+use crate::oci::RepositoryName;
+
+/// Where the volume is.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// registry:2's `rootdirectory`, or the directory above `v2`.
+    pub root: PathBuf,
+    /// A file outside the volume that remembers which roots were in use, so that a share that is not mounted is
+    /// not taken for a new volume. `None`: not remembered.
+    pub remembered_roots: Option<PathBuf>,
+    /// After how long without a byte another request may take an upload over from a server that died.
+    pub upload_takeover_after: Duration,
+}
+
+impl Config {
+    /// A volume below `root`, with the defaults: nothing remembered, uploads taken over after 120 s.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into(), remembered_roots: None, upload_takeover_after: Duration::from_secs(120) }
+    }
+}
+
+/// Why a volume cannot be opened. Texts are for the operator.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
+pub enum OpenError {
+    #[error(
+        "{} holds two registries, {} and {}; move one away or name the directory of one", .root.display(), .root.join(V2).display(), .root.join(DEEP_V2).display()
+    )]
+    TwoTrees { root: PathBuf },
+    #[error(
+        "the storage {} was in use and is empty now; is the share mounted? To start with an empty registry there, remove its line from {}", .root.display(), .remembered.display()
+    )]
+    LooksUnmounted { root: PathBuf, remembered: PathBuf },
+    #[error(
+        "{} lacks {missing} although the registry was in use; is the share mounted, or the directory moved?", .v2.display()
+    )]
+    Incomplete { v2: PathBuf, missing: &'static str },
+    #[error("cannot open the storage {}", .root.display())]
+    Storage { root: PathBuf, source: StorageError },
+    #[error("cannot read or write {}", .path.display())]
+    Remembered { path: PathBuf, source: io::Error },
+}
+
+const V2: &str = "v2";
+const DEEP_V2: &str = "docker/registry/v2";
+
+impl Storage {
+    /// Opens the volume of `config.root`; makes the tree when there is none and never was.
+    ///
+    /// # Errors
+    /// When there are two trees, the tree is incomplete, or it was there before and no longer is.
+    pub fn open(config: Config) -> Result<Self, OpenError> {
+        let root = config.root.clone();
+        let (shallow, deep) = (root.join(V2), root.join(DEEP_V2));
+        let v2 = match (is_tree(&shallow), is_tree(&deep)) {
+            (true, true) => return Err(OpenError::TwoTrees { root }),
+            (true, false) => shallow,
+            (false, true) => deep,
+            (false, false) => {
+                refuse_if_remembered(&config)?;
+                deep
+            }
+        };
+        let storage = Self { layout: Layout::new(v2), config };
+        storage.complete_tree()?;
+        remember(&storage.config)?;
+        Ok(storage)
+    }
+
+    /// The `v2` directory everything is below.
+    pub fn directory(&self) -> &Path {
+        self.layout.v2()
+    }
+
+    /// Makes the two directories registry:2's garbage collector insists on, and our own as the mark of use.
+    fn complete_tree(&self) -> Result<(), OpenError> {
+        let layout = &self.layout;
+        if layout.private().is_dir() {
+            for (directory, missing) in [(layout.blobs(), "blobs"), (layout.repositories(), "repositories")] {
+                if !directory.is_dir() {
+                    return Err(OpenError::Incomplete { v2: layout.v2().to_path_buf(), missing });
+                }
+            }
+            return Ok(());
+        }
+        for directory in [layout.blobs(), layout.repositories(), layout.private()] {
+            match atomic_file::ensure_directory(&directory) {
+                // A read-only volume still serves pulls.
+                Err(StorageError::ReadOnly { .. }) if is_tree(layout.v2()) => {
+                    tracing::warn!(directory = %directory.display(), "the volume cannot be written");
+                }
+                Err(source) => return Err(OpenError::Storage { root: self.config.root.clone(), source }),
+                Ok(()) => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the directories without which registry:2 does not see a repository, or deletes its data when it
+    /// collects garbage. `_layers` comes last: where it is, the others are.
+    pub(super) fn ensure_repository(&self, repository: &RepositoryName) -> Result<(), StorageError> {
+        let layers = self.layout.layers(repository);
+        if layers.is_dir() {
+            return Ok(());
+        }
+        for directory in [
+            self.layout.revisions(repository),
+            self.layout.tags(repository),
+            self.layout.uploads(repository),
+            layers,
+        ] {
+            atomic_file::ensure_directory(&directory)?;
+        }
+        Ok(())
+    }
+
+    /// Tries the volume: lists its top, then writes and removes a file.
+    pub fn check_writable(&self) -> Result<(), StorageError> {
+        let private = self.layout.private();
+        let name = format!("check-{}", Uuid::new_v4().simple());
+        atomic_file::put(&private, &name, b"check")?;
+        atomic_file::remove(self.layout.v2(), &private.join(name)).map(drop)
+    }
+}
+
+fn is_tree(v2: &Path) -> bool {
+    v2.join("blobs").is_dir() || v2.join("repositories").is_dir()
+}
+
+fn refuse_if_remembered(config: &Config) -> Result<(), OpenError> {
+    let Some(path) = &config.remembered_roots else { return Ok(()) };
+    if read_remembered(path)?.lines().any(|line| Path::new(line) == absolute(&config.root)) {
+        return Err(OpenError::LooksUnmounted { root: config.root.clone(), remembered: path.clone() });
+    }
+    Ok(())
+}
+
+fn remember(config: &Config) -> Result<(), OpenError> {
+    let Some(path) = &config.remembered_roots else { return Ok(()) };
+    let mut text = read_remembered(path)?;
+    let root = absolute(&config.root);
+    if text.lines().any(|line| Path::new(line) == root) {
+        return Ok(());
+    }
+    text.push_str(&root.to_string_lossy());
+    text.push('\n');
+    // Losing this file loses a warning, not data.
+    fs::write(path, text).map_err(|source| OpenError::Remembered { path: path.clone(), source })
+}
+
+fn read_remembered(path: &Path) -> Result<String, OpenError> {
+    match fs::read_to_string(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+        result => result.map_err(|source| OpenError::Remembered { path: path.to_path_buf(), source }),
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
+}

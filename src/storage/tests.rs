@@ -1,0 +1,296 @@
+//! The promises of the storage, on a real directory.
+#![allow(clippy::disallowed_methods, reason = "the tests damage the tree on purpose")]
+
+use std::{fs, time::Duration};
+
+use bytes::Bytes;
+use tempfile::TempDir;
+
+use super::*;
+use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
+
+struct Volume {
+    directory: TempDir,
+    storage: Storage,
+}
+
+fn volume() -> Volume {
+    let directory = TempDir::new().unwrap();
+    let mut config = Config::new(directory.path());
+    config.upload_takeover_after = Duration::from_millis(50);
+    Volume { storage: Storage::open(config).unwrap(), directory }
+}
+
+fn repository() -> RepositoryName {
+    "team/app".parse().unwrap()
+}
+
+fn sha256(bytes: &[u8]) -> Digest {
+    Digest::of(Algorithm::Sha256, bytes)
+}
+
+impl Volume {
+    fn v2(&self) -> std::path::PathBuf {
+        self.directory.path().join("docker/registry/v2")
+    }
+
+    fn push(&self, bytes: &'static [u8]) -> Digest {
+        let upload = self.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+        let mut claimed = self.storage.claim_upload(&repository(), &upload).unwrap();
+        claimed.write(&[Bytes::from_static(bytes)]).unwrap();
+        self.storage.commit_upload(&repository(), claimed, &sha256(bytes)).unwrap();
+        sha256(bytes)
+    }
+
+    fn append(&self, upload: &UploadId, bytes: &'static [u8]) -> u64 {
+        let mut claimed = self.storage.claim_upload(&repository(), upload).unwrap();
+        claimed.write(&[Bytes::from_static(bytes)]).unwrap();
+        self.storage.release_upload(claimed).unwrap()
+    }
+
+    fn read(&self, digest: &Digest) -> Option<Vec<u8>> {
+        self.storage.read_content(digest, 1 << 20).unwrap()
+    }
+}
+
+#[test]
+fn a_blob_is_in_the_tree_of_registry_2_to_the_byte() {
+    let volume = volume();
+    let digest = volume.push(b"hello");
+    let hex = digest.encoded();
+    let data = volume.v2().join(format!("blobs/sha256/{}/{hex}/data", &hex[..2]));
+    assert_eq!(fs::read(data).unwrap(), b"hello");
+    let link = volume.v2().join(format!("repositories/team/app/_layers/sha256/{hex}/link"));
+    assert_eq!(fs::read_to_string(link).unwrap(), digest.as_str());
+    for directory in ["_layers", "_manifests/revisions", "_manifests/tags"] {
+        assert!(volume.v2().join("repositories/team/app").join(directory).is_dir(), "{directory}");
+    }
+    let uploads = fs::read_dir(volume.v2().join("repositories/team/app/_uploads")).unwrap().count();
+    assert_eq!(uploads, 0, "the session is gone");
+}
+
+#[test]
+fn a_chunk_that_broke_off_and_is_sent_again_leaves_no_torn_bytes() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    volume.append(&upload, b"one ");
+    // The server dies in the middle of the second chunk: its bytes are in the file, unacknowledged.
+    let mut broken = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    broken.write(&[Bytes::from_static(b"torn torn torn")]).unwrap();
+    drop(broken);
+    assert_eq!(volume.storage.upload_offset(&repository(), &upload).unwrap(), 4);
+    std::thread::sleep(Duration::from_millis(80));
+    assert_eq!(volume.append(&upload, b"two"), 7);
+    let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    volume.storage.commit_upload(&repository(), claimed, &sha256(b"one two")).unwrap();
+    assert_eq!(volume.read(&sha256(b"one two")).unwrap(), b"one two");
+}
+
+#[test]
+fn an_abandoned_chunk_is_cut_off() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    volume.append(&upload, b"one ");
+    let mut claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    claimed.write(&[Bytes::from_static(b"half")]).unwrap();
+    volume.storage.abandon_upload(&claimed);
+    assert_eq!(volume.append(&upload, b"two"), 7);
+    let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    volume.storage.commit_upload(&repository(), claimed, &sha256(b"one two")).unwrap();
+}
+
+#[test]
+fn one_request_at_a_time_has_an_upload() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    let second = volume.storage.claim_upload(&repository(), &upload);
+    assert!(matches!(second, Err(StorageError::UploadInUse)), "{second:?}");
+    volume.storage.release_upload(claimed).unwrap();
+    volume.storage.claim_upload(&repository(), &upload).unwrap();
+}
+
+#[test]
+fn a_slow_server_cannot_touch_an_upload_that_was_taken_over() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    volume.append(&upload, b"one ");
+    let mut slow = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    std::thread::sleep(Duration::from_millis(80));
+    let mut fast = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    fast.write(&[Bytes::from_static(b"two")]).unwrap();
+    slow.write(&[Bytes::from_static(b"XXXXXXX")]).unwrap();
+    assert!(matches!(volume.storage.release_upload(slow), Err(StorageError::UploadInUse)));
+    volume.storage.commit_upload(&repository(), fast, &sha256(b"one two")).unwrap();
+    assert_eq!(volume.read(&sha256(b"one two")).unwrap(), b"one two");
+}
+
+#[test]
+fn a_slow_server_cannot_commit_what_was_taken_over() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    let mut slow = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    slow.write(&[Bytes::from_static(b"slow")]).unwrap();
+    std::thread::sleep(Duration::from_millis(80));
+    let fast = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    assert!(volume.storage.commit_upload(&repository(), slow, &sha256(b"slow")).is_err());
+    assert_eq!(volume.read(&sha256(b"slow")), None);
+    volume.storage.release_upload(fast).unwrap();
+}
+
+#[test]
+fn a_wrong_digest_stores_nothing_and_ends_the_upload() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    volume.append(&upload, b"good");
+    let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    let result = volume.storage.commit_upload(&repository(), claimed, &sha256(b"other"));
+    assert!(matches!(result, Err(StorageError::DigestMismatch { .. })));
+    assert_eq!(volume.read(&sha256(b"good")), None);
+    assert!(volume.storage.upload_offset(&repository(), &upload).unwrap_err().is_not_found());
+}
+
+#[test]
+fn sha512_without_announcement_is_hashed_again_and_stored_natively() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    volume.append(&upload, b"long hash");
+    let digest = Digest::of(Algorithm::Sha512, b"long hash");
+    let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    volume.storage.commit_upload(&repository(), claimed, &digest).unwrap();
+    assert!(
+        volume
+            .v2()
+            .join(format!("blobs/sha512/{}/{}/data", &digest.encoded()[..2], digest.encoded()))
+            .is_file()
+    );
+    assert_eq!(volume.storage.blob_size(&repository(), &digest).unwrap(), Some(9));
+}
+
+#[test]
+fn the_sha512_alias_of_registry_2_is_followed() {
+    let volume = volume();
+    let canonical = volume.push(b"alias");
+    let alias = Digest::of(Algorithm::Sha512, b"alias");
+    let directory = volume.v2().join("repositories/team/app/_layers/sha512").join(alias.encoded());
+    fs::create_dir_all(&directory).unwrap();
+    fs::write(directory.join("link"), canonical.as_str()).unwrap();
+    assert_eq!(volume.storage.blob_size(&repository(), &alias).unwrap(), Some(5));
+}
+
+#[test]
+fn a_blob_of_the_wrong_size_is_healed_by_a_push() {
+    let volume = volume();
+    let digest = volume.push(b"whole");
+    let data = volume.v2().join(format!("blobs/sha256/{}/{}/data", &digest.encoded()[..2], digest.encoded()));
+    fs::write(&data, b"").unwrap();
+    volume.push(b"whole");
+    assert_eq!(fs::read(&data).unwrap(), b"whole");
+}
+
+#[test]
+fn an_empty_link_counts_as_absent_and_is_healed_by_a_write() {
+    let volume = volume();
+    let tag: Tag = "latest".parse().unwrap();
+    let digest = sha256(b"manifest");
+    volume.storage.write_tag(&repository(), &tag, &digest).unwrap();
+    let link = volume.v2().join("repositories/team/app/_manifests/tags/latest/current/link");
+    assert_eq!(fs::read_to_string(&link).unwrap(), digest.as_str());
+    fs::write(&link, b"").unwrap();
+    assert_eq!(volume.storage.read_tag(&repository(), &tag).unwrap(), None);
+    volume.storage.write_tag(&repository(), &tag, &digest).unwrap();
+    assert_eq!(volume.storage.read_tag(&repository(), &tag).unwrap(), Some(digest));
+}
+
+#[test]
+fn deleting_a_tag_leaves_nothing_listed_and_spares_what_moved() {
+    let volume = volume();
+    let (old, new) = (sha256(b"old"), sha256(b"new"));
+    let tag: Tag = "v1".parse().unwrap();
+    volume.storage.write_tag(&repository(), &tag, &old).unwrap();
+    volume.storage.write_tag(&repository(), &tag, &new).unwrap();
+    volume.storage.delete_tag_if(&repository(), &tag, &old).unwrap();
+    assert_eq!(volume.storage.read_tag(&repository(), &tag).unwrap(), Some(new.clone()));
+    volume.storage.delete_tag_if(&repository(), &tag, &new).unwrap();
+    assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![]));
+    assert!(!volume.storage.delete_tag(&repository(), &tag).unwrap());
+    volume.storage.write_tag(&repository(), &tag, &old).unwrap();
+    assert!(volume.storage.delete_tag(&repository(), &tag).unwrap());
+    assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![]));
+}
+
+#[test]
+fn tags_deleted_and_written_at_once_stay_whole() {
+    let volume = volume();
+    let tag: Tag = "contested".parse().unwrap();
+    let digests: Vec<Digest> = (0..4_u8).map(|i| sha256(&[i])).collect();
+    std::thread::scope(|scope| {
+        for digest in &digests {
+            let (storage, tag) = (&volume.storage, &tag);
+            scope.spawn(move || {
+                for _ in 0..50 {
+                    storage.write_tag(&repository(), tag, digest).unwrap();
+                    storage.delete_tag_if(&repository(), tag, digest).unwrap();
+                    let _ = storage.delete_tag(&repository(), tag).unwrap();
+                }
+            });
+        }
+    });
+    volume.storage.write_tag(&repository(), &tag, &digests[0]).unwrap();
+    assert_eq!(volume.storage.read_tag(&repository(), &tag).unwrap().as_ref(), Some(&digests[0]));
+}
+
+#[test]
+fn repositories_are_listed_by_components_and_by_page() {
+    let volume = volume();
+    for name in ["a", "a/b", "a-b", "ab", "z/y/x"] {
+        volume.storage.ensure_repository(&name.parse().unwrap()).unwrap();
+    }
+    let list = |last, limit| -> Vec<String> {
+        volume.storage.list_repositories(last, limit).unwrap().iter().map(ToString::to_string).collect()
+    };
+    assert_eq!(list(None, 10), ["a", "a/b", "a-b", "ab", "z/y/x"]);
+    assert_eq!(list(None, 2), ["a", "a/b"]);
+    assert_eq!(list(Some("a/b"), 2), ["a-b", "ab"]);
+    assert_eq!(list(Some("a/a"), 9), ["a/b", "a-b", "ab", "z/y/x"]);
+    assert_eq!(list(Some("z"), 9), ["z/y/x"]);
+    assert_eq!(list(Some("z/y/x"), 9), [""; 0]);
+}
+
+#[test]
+fn finds_either_tree_and_refuses_two() {
+    let directory = TempDir::new().unwrap();
+    fs::create_dir_all(directory.path().join("v2/blobs")).unwrap();
+    let storage = Storage::open(Config::new(directory.path())).unwrap();
+    assert_eq!(storage.directory(), directory.path().join("v2"));
+    fs::create_dir_all(directory.path().join("docker/registry/v2/repositories")).unwrap();
+    assert!(matches!(Storage::open(Config::new(directory.path())), Err(OpenError::TwoTrees { .. })));
+}
+
+#[test]
+fn an_unmounted_share_is_not_a_new_registry() {
+    let (local, volume) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let mut config = Config::new(volume.path().join("registry"));
+    config.remembered_roots = Some(local.path().join("roots"));
+    Storage::open(config.clone()).unwrap();
+    Storage::open(config.clone()).unwrap();
+    fs::remove_dir_all(volume.path().join("registry")).unwrap();
+    assert!(matches!(Storage::open(config.clone()), Err(OpenError::LooksUnmounted { .. })));
+    assert!(!volume.path().join("registry").exists(), "nothing was made");
+}
+
+#[test]
+fn a_tree_that_lost_a_part_is_refused() {
+    let volume = volume();
+    fs::remove_dir_all(volume.v2().join("repositories")).unwrap();
+    let opened = Storage::open(Config::new(volume.directory.path()));
+    assert!(matches!(opened, Err(OpenError::Incomplete { missing: "repositories", .. })));
+}
+
+#[test]
+fn a_secret_is_made_once() {
+    let volume = volume();
+    let first = volume.storage.shared_secret("key").unwrap();
+    assert_eq!(volume.storage.shared_secret("key").unwrap(), first);
+    assert_ne!(volume.storage.shared_secret("other").unwrap(), first);
+}

@@ -1,0 +1,201 @@
+//! An upload that this request alone may write.
+
+use std::{
+    fs::File,
+    io::{self, Read},
+    os::unix::fs::{FileExt, MetadataExt},
+    path::{Path, PathBuf},
+};
+
+use bytes::Bytes;
+use uuid::Uuid;
+
+use super::{Record, STARTED_AT, STATE};
+use crate::{
+    oci::{Digest, DigestHasher, RepositoryName, UploadId},
+    storage::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA},
+};
+
+/// Size of the reads when content must be hashed again, in bytes.
+const REHASH_BLOCK: usize = 1 << 20;
+
+/// An upload claimed for writing. Give it to [`Storage::release_upload`], [`Storage::abandon_upload`] or
+/// [`Storage::commit_upload`]; one that is only dropped blocks the upload until the takeover time has passed.
+#[derive(Debug)]
+pub struct ClaimedUpload {
+    directory: PathBuf,
+    path: PathBuf,
+    file: File,
+    inode: u64,
+    hasher: DigestHasher,
+    acknowledged: u64,
+    offset: u64,
+}
+
+/// What a commit did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UploadCommit {
+    /// Size of the blob in bytes.
+    pub size: u64,
+}
+
+impl ClaimedUpload {
+    /// Where the next byte goes.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// Hashes and writes bytes at the offset. After an error the upload can only be abandoned.
+    pub fn write(&mut self, buffers: &[Bytes]) -> Result<(), StorageError> {
+        for buffer in buffers {
+            self.hasher.update(buffer);
+            self.file.write_all_at(buffer, self.offset).context("write", &self.path)?;
+            self.offset += buffer.len() as u64;
+        }
+        Ok(())
+    }
+
+    /// Makes the bytes durable. After a failed flush the kernel forgets what it could not write: trying again
+    /// proves nothing, so the upload is lost with it.
+    fn flush(&self) -> Result<(), StorageError> {
+        if self.offset == self.acknowledged && self.acknowledged > 0 {
+            return Ok(());
+        }
+        self.file.sync_all().context("flush", &self.path)
+    }
+
+    /// The digest of the whole content; reads it again when it was hashed with another algorithm.
+    fn digest(&self, wanted: &Digest) -> Result<Digest, StorageError> {
+        if self.hasher.algorithm() == wanted.algorithm() {
+            return Ok(self.hasher.clone().finish());
+        }
+        let mut hasher = DigestHasher::new(wanted.algorithm());
+        let mut reader = File::open(&self.path).context("open", &self.path)?.take(self.offset);
+        let mut block = vec![0; REHASH_BLOCK];
+        loop {
+            match reader.read(&mut block).context("read", &self.path)? {
+                0 => return Ok(hasher.finish()),
+                count => hasher.update(&block[..count]),
+            }
+        }
+    }
+}
+
+impl Storage {
+    /// Claims an upload for this request.
+    ///
+    /// # Errors
+    /// `NotFound` when there is no such upload, `UploadInUse` when another request has it.
+    pub fn claim_upload(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+    ) -> Result<ClaimedUpload, StorageError> {
+        let directory = self.layout.upload(repository, upload);
+        let data = directory.join(DATA);
+        let path = directory.join(format!("{DATA}.{}", Uuid::new_v4().simple()));
+        match atomic_file::rename(&data, &path, || path.exists()) {
+            Err(StorageError::NotFound) => {
+                self.require_upload(repository, upload)?;
+                // Between the two looks it may have been given back.
+                match atomic_file::rename(&data, &path, || path.exists()) {
+                    Err(StorageError::NotFound) => self.take_over(repository, upload, &path)?,
+                    result => result?,
+                }
+            }
+            result => result?,
+        }
+        let claimed = self.open_claimed(repository, upload, &directory, &path);
+        if claimed.is_err() {
+            let _ = atomic_file::rename(&path, &data, || data.exists());
+        }
+        claimed
+    }
+
+    fn open_claimed(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+        directory: &Path,
+        path: &Path,
+    ) -> Result<ClaimedUpload, StorageError> {
+        let file = atomic_file::open_to_write(path)?;
+        let metadata = file.metadata().context("look up", path)?;
+        let length = metadata.len();
+        let mut record = self.upload_record(repository, upload)?;
+        if record.offset > 0 && (record.inode != metadata.ino() || length < record.offset) {
+            record = Record::empty(record.hasher.algorithm());
+        }
+        if length > record.offset {
+            file.set_len(record.offset).context("truncate", path)?;
+        }
+        Ok(ClaimedUpload {
+            directory: directory.to_path_buf(),
+            path: path.to_path_buf(),
+            file,
+            inode: metadata.ino(),
+            hasher: record.hasher,
+            acknowledged: record.offset,
+            offset: record.offset,
+        })
+    }
+
+    /// Gives an upload back with all that was written acknowledged; returns how many bytes it has.
+    pub fn release_upload(&self, upload: ClaimedUpload) -> Result<u64, StorageError> {
+        // The record says that the bytes are there, so they are flushed first.
+        upload.flush()?;
+        let record = Record { offset: upload.offset, inode: upload.inode, hasher: upload.hasher.clone() };
+        if !upload.path.exists() {
+            return Err(StorageError::UploadInUse);
+        }
+        atomic_file::put_volatile(&upload.directory, STATE, &record.encode())?;
+        let data = upload.directory.join(DATA);
+        atomic_file::rename(&upload.path, &data, || data.exists())?;
+        Ok(record.offset)
+    }
+
+    /// Gives an upload back as it was before this request.
+    pub fn abandon_upload(&self, upload: &ClaimedUpload) {
+        let data = upload.directory.join(DATA);
+        // When this fails the upload is taken over later, which cuts off what was not acknowledged too.
+        let _ = upload.file.set_len(upload.acknowledged);
+        let _ = atomic_file::rename(&upload.path, &data, || data.exists());
+    }
+
+    /// Makes the content of an upload a blob of the repository, durably, and removes the upload.
+    ///
+    /// # Errors
+    /// `DigestMismatch` when the content is not what `digest` says; the upload is removed then too.
+    pub fn commit_upload(
+        &self,
+        repository: &RepositoryName,
+        upload: ClaimedUpload,
+        digest: &Digest,
+    ) -> Result<UploadCommit, StorageError> {
+        let size = upload.offset;
+        let computed = upload.digest(digest)?;
+        if computed != *digest {
+            self.remove_upload(&upload.directory);
+            return Err(StorageError::DigestMismatch { expected: digest.clone(), computed });
+        }
+        upload.flush()?;
+        let length = upload.file.metadata().context("look up", &upload.path)?.len();
+        if length != size {
+            return Err(io::Error::other("the upload does not have the length of what was hashed"))
+                .context("commit", &upload.path);
+        }
+        let ClaimedUpload { directory, path, file, .. } = upload;
+        // Open files cannot be unlinked on NFS without leaving `.nfsXXXX` behind.
+        drop(file);
+        self.publish(&path, size, digest)?;
+        self.link_blob(repository, digest)?;
+        self.confirm_blob(repository, digest)?;
+        self.remove_upload(&directory);
+        Ok(UploadCommit { size })
+    }
+
+    fn remove_upload(&self, directory: &Path) {
+        let _ = atomic_file::remove(self.layout.v2(), &directory.join(STARTED_AT));
+        atomic_file::remove_leftover_tree(directory);
+    }
+}

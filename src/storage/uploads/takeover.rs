@@ -1,0 +1,86 @@
+//! Taking an upload over from a server that died while it had it.
+
+use std::{
+    io::{self, Read},
+    os::unix::fs::MetadataExt,
+    path::Path,
+    time::SystemTime,
+};
+
+use uuid::Uuid;
+
+use super::STATE;
+use crate::{
+    oci::{RepositoryName, UploadId},
+    storage::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA},
+};
+
+impl Storage {
+    /// Makes `path` hold the acknowledged bytes of an upload whose claim is older than the takeover time.
+    ///
+    /// The old file is copied, never used: the server that had it may only be slow, and write on. Of several
+    /// that try, the one whose unlink of the old file succeeds has the upload.
+    ///
+    /// # Errors
+    /// `UploadInUse` when the claim is young, or another was faster.
+    pub(super) fn take_over(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+        path: &Path,
+    ) -> Result<(), StorageError> {
+        let directory = self.layout.upload(repository, upload);
+        let names = atomic_file::names(self.layout.v2(), &directory)?.ok_or(StorageError::NotFound)?;
+        let claims: Vec<_> = names.iter().filter(|name| name.starts_with("data.")).collect();
+        let [claim] = claims[..] else { return Err(StorageError::UploadInUse) };
+        let old = directory.join(claim);
+        let Some(file) = atomic_file::open(self.layout.v2(), &old)? else {
+            return Err(StorageError::UploadInUse);
+        };
+        let written = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &old)?;
+        let idle = self.server_time(&directory)?.duration_since(written).unwrap_or_default();
+        if idle < self.config.upload_takeover_after {
+            return Err(StorageError::UploadInUse);
+        }
+        let copy = directory.join(format!(".{DATA}.{}.tmp", Uuid::new_v4().simple()));
+        let taken = self.copy_and_take(repository, upload, file, &old, &copy, path);
+        if taken.is_err() {
+            atomic_file::remove_leftover(&copy);
+        }
+        taken
+    }
+
+    fn copy_and_take(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+        file: std::fs::File,
+        old: &Path,
+        copy: &Path,
+        path: &Path,
+    ) -> Result<(), StorageError> {
+        let mut record = self.upload_record(repository, upload)?;
+        let mut target = atomic_file::create_new(copy)?;
+        let copied = io::copy(&mut file.take(record.offset), &mut target).context("copy", copy)?;
+        target.sync_all().context("flush", copy)?;
+        if !atomic_file::remove(self.layout.v2(), old)? {
+            return Err(StorageError::UploadInUse);
+        }
+        atomic_file::rename(copy, path, || path.exists())?;
+        if copied == record.offset {
+            record.inode = target.metadata().context("look up", path)?.ino();
+            atomic_file::put_volatile(&self.layout.upload(repository, upload), STATE, &record.encode())?;
+        }
+        Ok(())
+    }
+
+    /// The clock of the file server, read off a file made for it: the clocks of the servers may differ.
+    fn server_time(&self, directory: &Path) -> Result<SystemTime, StorageError> {
+        let path = directory.join(format!(".clock.{}.tmp", Uuid::new_v4().simple()));
+        let file = atomic_file::create_new(&path)?;
+        let now = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &path);
+        drop(file);
+        atomic_file::remove_leftover(&path);
+        now
+    }
+}
