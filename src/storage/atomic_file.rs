@@ -20,7 +20,7 @@ use uuid::Uuid;
 use super::error::{IoContext, StorageError};
 
 /// How often a step is tried again when another server removed a directory under it.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 20;
 
 /// Largest link or record read; larger is damage.
 const SMALL_FILE_LIMIT: u64 = 4096;
@@ -29,6 +29,18 @@ const SMALL_FILE_LIMIT: u64 = 4096;
 pub(super) fn sync_directory(directory: &Path) -> Result<(), StorageError> {
     let file = open_directory(directory).context("open", directory)?;
     file.sync_all().context("flush", directory)
+}
+
+/// Flushes a directory, or, when a concurrent delete took it away, the one above it: then that is where the
+/// change is.
+pub(super) fn sync_what_is_left(directory: &Path) -> Result<(), StorageError> {
+    for ancestor in directory.ancestors().take(4) {
+        match sync_directory(ancestor) {
+            Err(StorageError::NotFound) => {}
+            result => return result,
+        }
+    }
+    Err(StorageError::NotFound)
 }
 
 /// Opens a directory, which makes an NFS client ask the server for its attributes.
@@ -73,10 +85,21 @@ pub(super) fn create_new(path: &Path) -> Result<File, StorageError> {
 /// Makes `directory/name` hold `bytes`, durably, whole at every instant, with the directories it needs.
 pub(super) fn put(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
     let path = directory.join(name);
+    let mut attempt = 0;
+    loop {
+        match try_put(directory, &path, bytes) {
+            // A tag that is deleted meanwhile takes its directories away.
+            Err(StorageError::NotFound) if attempt < ATTEMPTS => attempt += 1,
+            result => return result,
+        }
+    }
+}
+
+fn try_put(directory: &Path, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     match fs::create_dir(directory) {
         Ok(()) => directory.parent().map_or(Ok(()), sync_directory)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let found = open_small(&path);
+            let found = open_small(path);
             if found.is_none() || found.as_deref() == Some(bytes) {
                 // Another server made these names a moment ago, and may not have flushed them yet.
                 sync_above(directory)?;
@@ -87,16 +110,8 @@ pub(super) fn put(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Stor
         }
         Err(_) => ensure_directory(directory)?,
     }
-    let mut attempt = 0;
-    loop {
-        match replace(directory, &path, bytes, true) {
-            // A tag that is deleted meanwhile takes its directory away.
-            Err(StorageError::NotFound) if attempt < ATTEMPTS => ensure_directory(directory)?,
-            Err(error) => return Err(error),
-            Ok(()) => return sync_directory(directory),
-        }
-        attempt += 1;
-    }
+    replace(directory, path, bytes, true)?;
+    sync_what_is_left(directory)
 }
 
 /// Makes `directory/name` hold `bytes` unless the name is there already, readable by the owner only.

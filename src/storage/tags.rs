@@ -57,7 +57,7 @@ impl Storage {
         let current = self.layout.tag_current(repository, tag);
         let removed = atomic_file::remove(self.layout.v2(), &current.join(LINK))?;
         if removed {
-            atomic_file::sync_directory(&current)?;
+            atomic_file::sync_what_is_left(&current)?;
             self.remove_tag_directories(repository, tag);
         }
         Ok(removed)
@@ -89,7 +89,7 @@ impl Storage {
             }
         }
         atomic_file::remove_leftover(&aside);
-        atomic_file::sync_directory(&current)?;
+        atomic_file::sync_what_is_left(&current)?;
         if !link.exists() {
             self.remove_tag_directories(repository, tag);
         }
