@@ -6,4 +6,5 @@
 //! gathers what an operator writes, `cli` is the command `pakhuis`. `docs/architecture.md` has the map.
 
 pub mod oci;
+pub mod registry;
 pub mod storage;

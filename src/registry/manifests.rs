@@ -1,0 +1,275 @@
+//! Manifests: stored and served exactly as received, once all they need is there.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use bytes::Bytes;
+use moka::sync::Cache;
+
+use super::{Config, Registry, RegistryError, blocking::Work};
+use crate::{
+    oci::{Algorithm, Digest, Manifest, Reference, RepositoryName, Tag},
+    storage::{Storage, StorageError},
+};
+
+/// Largest manifest read back, in bytes: a volume filled under a higher limit is still served.
+const READ_LIMIT: u64 = 64 << 20;
+
+/// A manifest as it is served.
+#[derive(Clone, Debug)]
+pub struct StoredManifest {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its type, without parameters.
+    pub media_type: &'static str,
+    /// Its bytes as received.
+    pub bytes: Bytes,
+}
+
+/// What storing a manifest did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PutManifestOutcome {
+    /// Its digest.
+    pub digest: Digest,
+    /// The manifest it refers to, which was recorded.
+    pub subject: Option<Digest>,
+    /// The tags that name it now because of this request.
+    pub tags: Vec<Tag>,
+}
+
+/// Manifests by digest: immutable, so never stale. Whether a repository has one is asked of the volume.
+pub(super) type ManifestCache = Arc<BoundedCache>;
+
+/// See [`ManifestCache`].
+pub(super) struct BoundedCache(Cache<Digest, Arc<CachedManifest>>);
+
+/// A manifest's bytes with what was read of them.
+#[derive(Debug)]
+pub(super) struct CachedManifest {
+    pub(super) bytes: Bytes,
+    pub(super) manifest: Manifest,
+}
+
+impl BoundedCache {
+    pub(super) fn new(bytes: u64) -> Arc<Self> {
+        let weight = |_: &Digest, cached: &Arc<CachedManifest>| {
+            u32::try_from(cached.bytes.len() + 1024).unwrap_or(u32::MAX)
+        };
+        Arc::new(Self(Cache::builder().max_capacity(bytes).weigher(weight).build()))
+    }
+
+    /// Reads a stored manifest, from memory when it was read before. `None` when it is not stored, or damaged,
+    /// which is logged: it answers 404 then, and the next push heals it.
+    pub(super) fn load(
+        &self,
+        storage: &Storage,
+        digest: &Digest,
+    ) -> Result<Option<Arc<CachedManifest>>, StorageError> {
+        if let Some(cached) = self.0.get(digest) {
+            return Ok(Some(cached));
+        }
+        let bytes = match storage.read_content(digest, READ_LIMIT) {
+            Err(StorageError::Damaged(digest)) => {
+                tracing::error!(%digest, "a stored manifest is damaged; push it again to heal it");
+                return Ok(None);
+            }
+            result => result?,
+        };
+        let Some(bytes) = bytes else { return Ok(None) };
+        // A blob that is no manifest is asked for as one: not there.
+        let Ok(manifest) = Manifest::parse(&bytes, None) else { return Ok(None) };
+        let cached = Arc::new(CachedManifest { bytes: bytes.into(), manifest });
+        self.0.insert(digest.clone(), cached.clone());
+        Ok(Some(cached))
+    }
+}
+
+impl Registry {
+    /// A manifest by tag or digest. What a tag names is asked of the volume each time.
+    pub async fn manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<StoredManifest, RegistryError> {
+        let (name, wanted, cache) = (repository.clone(), reference.clone(), self.inner.manifests.clone());
+        let found =
+            self.storage(Work::Lookup, move |storage| find_manifest(storage, &cache, &name, &wanted)).await?;
+        let (digest, cached) = found.ok_or_else(|| RegistryError::ManifestUnknown(reference.clone()))?;
+        Ok(StoredManifest {
+            digest,
+            media_type: cached.manifest.kind.media_type(),
+            bytes: cached.bytes.clone(),
+        })
+    }
+
+    /// Stores a manifest, makes it exist in the repository, records its subject, and points tags at it: the tag of
+    /// `reference`, if it is one, and `tags`. In this order, each durable before the next.
+    ///
+    /// # Errors
+    /// `DigestMismatch`, `ManifestInvalid`, `ManifestTooLarge`, `ManifestBlobUnknown`; nothing is visible then.
+    pub async fn put_manifest(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        tags: &[Tag],
+        content_type: Option<&str>,
+        bytes: Bytes,
+    ) -> Result<PutManifestOutcome, RegistryError> {
+        let limit = self.inner.config.manifest_size_limit;
+        if bytes.len() > limit {
+            return Err(RegistryError::ManifestTooLarge { limit });
+        }
+        let put = PutManifest {
+            config: self.inner.config.clone(),
+            repository: repository.clone(),
+            reference: reference.clone(),
+            tags: tags.to_vec(),
+            content_type: content_type.map(str::to_owned),
+            bytes,
+        };
+        self.storage_result(Work::Write, move |storage| put.run(storage)).await?
+    }
+
+    /// Takes a manifest out of a repository, with every tag that names it.
+    pub async fn delete_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<(), RegistryError> {
+        self.require_delete()?;
+        let (name, wanted, cache) = (repository.clone(), digest.clone(), self.inner.manifests.clone());
+        let deleted = self
+            .storage(Work::Write, move |storage| delete_manifest(storage, &cache, &name, &wanted))
+            .await?;
+        if deleted { Ok(()) } else { Err(RegistryError::ManifestUnknown(Reference::Digest(digest.clone()))) }
+    }
+
+    /// Removes a tag; the manifest stays.
+    pub async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), RegistryError> {
+        self.require_delete()?;
+        let (name, wanted) = (repository.clone(), tag.clone());
+        let deleted = self.storage(Work::Write, move |storage| storage.delete_tag(&name, &wanted)).await?;
+        if deleted { Ok(()) } else { Err(RegistryError::ManifestUnknown(Reference::Tag(tag.clone()))) }
+    }
+}
+
+pub(super) fn find_manifest(
+    storage: &Storage,
+    cache: &BoundedCache,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> Result<Option<(Digest, Arc<CachedManifest>)>, StorageError> {
+    let digest = match reference {
+        Reference::Digest(digest) => Some(digest.clone()),
+        Reference::Tag(tag) => storage.read_tag(repository, tag)?,
+    };
+    let Some(digest) = digest else { return Ok(None) };
+    if !storage.has_manifest(repository, &digest)? {
+        return Ok(None);
+    }
+    Ok(cache.load(storage, &digest)?.map(|cached| (digest, cached)))
+}
+
+/// Tags first, so that a crash between leaves none that names nothing; the content stays for other repositories.
+fn delete_manifest(
+    storage: &Storage,
+    cache: &BoundedCache,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<bool, StorageError> {
+    if !storage.has_manifest(repository, digest)? {
+        return Ok(false);
+    }
+    for tag in storage.list_tags(repository)?.unwrap_or_default() {
+        storage.delete_tag_if(repository, &tag, digest)?;
+    }
+    let removed = storage.unlink_manifest(repository, digest)?;
+    if let Some(cached) = cache.load(storage, digest)?
+        && let Some(subject) = &cached.manifest.subject
+    {
+        storage.unlink_referrer(repository, &subject.digest, digest)?;
+    }
+    Ok(removed)
+}
+
+struct PutManifest {
+    config: Config,
+    repository: RepositoryName,
+    reference: Reference,
+    tags: Vec<Tag>,
+    content_type: Option<String>,
+    bytes: Bytes,
+}
+
+impl PutManifest {
+    fn run(mut self, storage: &Storage) -> Result<PutManifestOutcome, RegistryError> {
+        let digest = self.check_digest()?;
+        let manifest = Manifest::parse(&self.bytes, self.content_type.as_deref())?;
+        self.check_serves_alike(&manifest)?;
+        self.check_references(storage, &manifest)?;
+        storage.write_content(&digest, &self.bytes)?;
+        storage.link_manifest(&self.repository, &digest)?;
+        // What it needs may have been deleted since it was looked up; then this manifest was not acknowledged.
+        self.check_references(storage, &manifest)?;
+        let subject = manifest.subject.map(|subject| subject.digest);
+        if let Some(subject) = &subject {
+            storage.link_referrer(&self.repository, subject, &digest)?;
+        }
+        if let Reference::Tag(tag) = &self.reference
+            && !self.tags.contains(tag)
+        {
+            self.tags.insert(0, tag.clone());
+        }
+        for tag in &self.tags {
+            storage.write_tag(&self.repository, tag, &digest)?;
+        }
+        Ok(PutManifestOutcome { digest, subject, tags: self.tags })
+    }
+
+    fn check_digest(&self) -> Result<Digest, RegistryError> {
+        let Reference::Digest(expected) = &self.reference else {
+            return Ok(Digest::of(Algorithm::Sha256, &self.bytes));
+        };
+        let computed = Digest::of(expected.algorithm(), &self.bytes);
+        if computed == *expected {
+            Ok(computed)
+        } else {
+            Err(RegistryError::DigestMismatch { expected: expected.clone(), computed })
+        }
+    }
+
+    /// The volume keeps no media type beside a manifest, so one that has none in itself must be served with the
+    /// type its content shows, and a push that declares another is refused rather than served wrong.
+    fn check_serves_alike(&self, manifest: &Manifest) -> Result<(), RegistryError> {
+        let served = Manifest::parse(&self.bytes, None)?;
+        if served.kind == manifest.kind {
+            Ok(())
+        } else {
+            Err(crate::oci::ManifestError::MediaTypeMismatch.into())
+        }
+    }
+
+    /// Everything the manifest needs must be in this repository. The subject need not be (specification,
+    /// Pushing Manifests with Subject); the children of an index may be blobs (BuildKit's cache).
+    fn check_references(&self, storage: &Storage, manifest: &Manifest) -> Result<(), RegistryError> {
+        let mut missing = BTreeSet::new();
+        for blob in manifest.required_blobs() {
+            if storage.blob_size(&self.repository, &blob.digest)?.is_none() {
+                missing.insert(blob.digest.clone());
+            }
+        }
+        if !self.config.sparse_indexes {
+            for child in &manifest.manifests {
+                if !storage.has_manifest(&self.repository, &child.digest)?
+                    && storage.blob_size(&self.repository, &child.digest)?.is_none()
+                {
+                    missing.insert(child.digest.clone());
+                }
+            }
+        }
+        if missing.is_empty() {
+            Ok(())
+        } else {
+            Err(RegistryError::ManifestBlobUnknown(missing.into_iter().collect()))
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What a registry does: the rules of the OCI distribution and image specifications, in domain words.
+//!
+//! Knows manifests and what they refer to; knows nothing of HTTP, and does not ask who the caller is: callers
+//! authorise first. Nothing it remembers is needed for correctness, since other servers work on the same volume:
+//! only content, which its digest makes immutable, is kept in memory.
+
+mod blob_reader;
+mod blobs;
+mod blocking;
+mod error;
+mod listings;
+mod manifests;
+mod referrers;
+mod upload_writer;
+mod uploads;
+
+use std::{sync::Arc, time::Duration};
+
+pub use blob_reader::BlobReader;
+pub use error::{BodyError, RegistryError};
+pub use listings::{Page, RepositoryOverview};
+pub use manifests::{PutManifestOutcome, StoredManifest};
+pub use referrers::Referrer;
+
+use blob_reader::BufferPool;
+use blocking::{Blocking, Work};
+use manifests::ManifestCache;
+
+use crate::storage::{Storage, StorageError};
+
+/// Limits and switches of a registry.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Largest manifest accepted, in bytes. Clients read at least 4 MiB.
+    pub manifest_size_limit: usize,
+    /// Accept indexes whose children are not in the repository.
+    pub sparse_indexes: bool,
+    /// Accept deletion of tags, manifests and blobs.
+    pub delete_enabled: bool,
+    /// Calls on the volume at once, of each of three kinds.
+    pub volume_calls: usize,
+    /// How long one call on the volume may take; ten times this for a write.
+    pub volume_deadline: Duration,
+    /// Manifests remembered, in bytes of their content.
+    pub manifest_cache_size: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            manifest_size_limit: 4 << 20,
+            sparse_indexes: false,
+            delete_enabled: true,
+            volume_calls: 64,
+            volume_deadline: Duration::from_secs(30),
+            manifest_cache_size: 8 << 20,
+        }
+    }
+}
+
+/// A registry over a volume. Cloning is cheap: clones are the same registry.
+#[derive(Clone)]
+pub struct Registry {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    storage: Arc<Storage>,
+    config: Config,
+    blocking: Blocking,
+    buffers: BufferPool,
+    manifests: ManifestCache,
+}
+
+impl Registry {
+    /// A registry over `storage`.
+    pub fn new(storage: Storage, config: Config) -> Self {
+        let inner = Inner {
+            storage: Arc::new(storage),
+            blocking: Blocking::new(config.volume_calls, config.volume_deadline),
+            buffers: BufferPool::default(),
+            manifests: manifests::BoundedCache::new(config.manifest_cache_size),
+            config,
+        };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Limits and switches.
+    pub fn config(&self) -> &Config {
+        &self.inner.config
+    }
+
+    /// Whether the volume answers and can be written.
+    pub async fn check_ready(&self) -> Result<(), RegistryError> {
+        self.storage(Work::Lookup, Storage::check_writable).await
+    }
+
+    fn require_delete(&self) -> Result<(), RegistryError> {
+        if self.inner.config.delete_enabled { Ok(()) } else { Err(RegistryError::DeleteDisabled) }
+    }
+
+    /// Does something on the volume, its errors as ours.
+    async fn storage<T: Send + 'static>(
+        &self,
+        work: Work,
+        operation: impl FnOnce(&Storage) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        Ok(self.storage_result(work, operation).await??)
+    }
+
+    /// Does something on the volume, its result as it is.
+    async fn storage_result<T: Send + 'static>(
+        &self,
+        work: Work,
+        operation: impl FnOnce(&Storage) -> T + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let storage = self.inner.storage.clone();
+        self.inner.blocking.run(work, move || operation(&storage)).await
+    }
+}

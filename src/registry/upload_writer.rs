@@ -1,0 +1,100 @@
+//! Hashing and writing an upload in large pieces, each on a thread that may block, none of which waits for a
+//! slow client.
+
+use bytes::Bytes;
+use tokio::task::JoinHandle;
+
+use super::{Registry, RegistryError, blocking::Work};
+use crate::storage::{ClaimedUpload, StorageError};
+
+/// Bytes gathered before they are hashed and written in one go. A request holds at most two pieces.
+const PIECE: usize = 512 * 1024;
+
+/// Most buffers in one piece, so that a client that sends single bytes does not cost much memory for each.
+const PIECE_BUFFERS: usize = 1024;
+
+/// An upload being written; at most one piece is on its way to the volume.
+pub(super) struct UploadWriter {
+    registry: Registry,
+    state: State,
+    piece: Vec<Bytes>,
+    piece_size: usize,
+}
+
+enum State {
+    Idle(ClaimedUpload),
+    Writing(JoinHandle<Written>),
+    /// The volume did not answer and has the claim still; or it has been taken out of this writer.
+    Lost,
+}
+
+type Written = Result<(ClaimedUpload, Result<(), StorageError>), RegistryError>;
+
+impl UploadWriter {
+    pub(super) fn new(registry: Registry, claimed: ClaimedUpload) -> Self {
+        Self { registry, state: State::Idle(claimed), piece: Vec::new(), piece_size: 0 }
+    }
+
+    /// Where the first byte goes; only before anything is written.
+    pub(super) fn offset(&self) -> u64 {
+        if let State::Idle(claimed) = &self.state { claimed.offset() } else { 0 }
+    }
+
+    /// Takes in bytes; waits while two pieces are full.
+    pub(super) async fn write(&mut self, buffer: Bytes) -> Result<(), RegistryError> {
+        self.piece_size += buffer.len();
+        if !buffer.is_empty() {
+            self.piece.push(buffer);
+        }
+        if self.piece_size >= PIECE || self.piece.len() >= PIECE_BUFFERS {
+            self.start_piece().await
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes what is left, and waits for it.
+    pub(super) async fn finish(&mut self) -> Result<(), RegistryError> {
+        if !self.piece.is_empty() {
+            self.start_piece().await?;
+        }
+        self.settle().await
+    }
+
+    /// The claim, when nothing writes with it any more.
+    pub(super) async fn into_claim(mut self) -> Option<ClaimedUpload> {
+        // Its failure has been reported by the call that found it.
+        let _ = self.settle().await;
+        if let State::Idle(claimed) = self.state { Some(claimed) } else { None }
+    }
+
+    async fn start_piece(&mut self) -> Result<(), RegistryError> {
+        self.settle().await?;
+        let State::Idle(mut claimed) = std::mem::replace(&mut self.state, State::Lost) else {
+            return Err(RegistryError::Internal);
+        };
+        let piece = std::mem::take(&mut self.piece);
+        self.piece_size = 0;
+        let blocking = self.registry.inner.blocking.clone();
+        let write = move || {
+            let result = claimed.write(&piece);
+            (claimed, result)
+        };
+        self.state = State::Writing(tokio::spawn(async move { blocking.run(Work::Write, write).await }));
+        Ok(())
+    }
+
+    async fn settle(&mut self) -> Result<(), RegistryError> {
+        match std::mem::replace(&mut self.state, State::Lost) {
+            State::Writing(task) => {
+                let (claimed, result) = task.await.map_err(|_| RegistryError::Internal)??;
+                self.state = State::Idle(claimed);
+                Ok(result?)
+            }
+            state => {
+                self.state = state;
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! Uploads: bytes are hashed and written as they come, in large pieces, off the async threads; the last request
+//! of an upload finds nothing left to do but to publish.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt};
+
+use super::{BodyError, Registry, RegistryError, blocking::Work, upload_writer::UploadWriter};
+use crate::{
+    oci::{Algorithm, Digest, RepositoryName, UploadId},
+    storage::{ClaimedUpload, Storage, StorageError},
+};
+
+impl Registry {
+    /// Starts an upload whose bytes are hashed with `algorithm`.
+    pub async fn start_upload(
+        &self,
+        repository: &RepositoryName,
+        algorithm: Algorithm,
+    ) -> Result<UploadId, RegistryError> {
+        let name = repository.clone();
+        self.storage(Work::Lookup, move |storage| storage.start_upload(&name, algorithm)).await
+    }
+
+    /// How many bytes of an upload were acknowledged.
+    pub async fn upload_offset(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+    ) -> Result<u64, RegistryError> {
+        let (name, id) = (repository.clone(), *upload);
+        let offset =
+            self.storage_result(Work::Lookup, move |storage| storage.upload_offset(&name, &id)).await?;
+        offset.map_err(|error| upload_error(error, upload))
+    }
+
+    /// Ends an upload and forgets its bytes.
+    pub async fn cancel_upload(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+    ) -> Result<(), RegistryError> {
+        let (name, id) = (repository.clone(), *upload);
+        let cancelled =
+            self.storage_result(Work::Lookup, move |storage| storage.cancel_upload(&name, &id)).await?;
+        cancelled.map_err(|error| upload_error(error, upload))
+    }
+
+    /// Appends a body to an upload; returns how many bytes it has then. `expected` is the range the client says
+    /// the body has.
+    ///
+    /// # Errors
+    /// When the body does not arrive whole the upload is as it was before.
+    pub async fn append_to_upload<B>(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+        expected: Option<RangeInclusive<u64>>,
+        body: B,
+    ) -> Result<u64, RegistryError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
+    {
+        let claimed = self.receive(repository, upload, expected, body).await?;
+        let released =
+            self.storage_result(Work::Write, move |storage| storage.release_upload(claimed)).await?;
+        released.map_err(|error| upload_error(error, upload))
+    }
+
+    /// Appends a body, which may be empty, to an upload and makes all of it a blob of the repository.
+    ///
+    /// # Errors
+    /// `DigestMismatch` ends the upload; after the others it is as it was before.
+    pub async fn commit_upload<B>(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+        expected: Option<RangeInclusive<u64>>,
+        body: B,
+        digest: &Digest,
+    ) -> Result<(), RegistryError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
+    {
+        let claimed = self.receive(repository, upload, expected, body).await?;
+        let (name, wanted) = (repository.clone(), digest.clone());
+        let commit = move |storage: &Storage| storage.commit_upload(&name, claimed, &wanted);
+        let committed = self.storage_result(Work::Write, commit).await?;
+        committed.map(drop).map_err(|error| upload_error(error, upload))
+    }
+
+    /// Claims an upload and writes a body to it.
+    ///
+    /// In a task of its own: when the connection breaks the request is dropped wherever it is, and the claim must
+    /// be given back all the same.
+    async fn receive<B>(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+        expected: Option<RangeInclusive<u64>>,
+        body: B,
+    ) -> Result<ClaimedUpload, RegistryError>
+    where
+        B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
+    {
+        let (registry, name, id) = (self.clone(), repository.clone(), *upload);
+        let task = tokio::spawn(async move {
+            let claim = move |storage: &Storage| storage.claim_upload(&name, &id);
+            let claimed = registry.storage_result(Work::Write, claim).await?;
+            let claimed = claimed.map_err(|error| upload_error(error, &id))?;
+            let mut writer = UploadWriter::new(registry.clone(), claimed);
+            let written = write_body(&mut writer, expected, body).await;
+            match (written, writer.into_claim().await) {
+                (Ok(()), Some(claimed)) => Ok(claimed),
+                (Ok(()), None) => Err(RegistryError::Internal),
+                (Err(error), claim) => {
+                    if let Some(claimed) = claim {
+                        registry
+                            .storage_result(Work::Write, move |storage| storage.abandon_upload(&claimed))
+                            .await?;
+                    }
+                    Err(error)
+                }
+            }
+        });
+        task.await.map_err(|_| RegistryError::Internal)?
+    }
+}
+
+/// Writes a body to a claimed upload, the next piece being gathered while one is hashed and written.
+async fn write_body<B>(
+    writer: &mut UploadWriter,
+    expected: Option<RangeInclusive<u64>>,
+    mut body: B,
+) -> Result<(), RegistryError>
+where
+    B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin,
+{
+    let start = writer.offset();
+    if expected.as_ref().is_some_and(|range| *range.start() != start) {
+        return Err(RegistryError::RangeMismatch { offset: start });
+    }
+    let length = expected.map(|range| range.end() - range.start() + 1);
+    let mut received = 0;
+    while let Some(buffer) = body.next().await {
+        let buffer = buffer?;
+        received += buffer.len() as u64;
+        if let Some(expected) = length
+            && received > expected
+        {
+            return Err(RegistryError::SizeMismatch { expected, received });
+        }
+        writer.write(buffer).await?;
+    }
+    match length {
+        Some(expected) if received < expected => Err(RegistryError::SizeMismatch { expected, received }),
+        _ => writer.finish().await,
+    }
+}
+
+fn upload_error(error: StorageError, upload: &UploadId) -> RegistryError {
+    match error {
+        StorageError::NotFound => RegistryError::UploadUnknown(*upload),
+        StorageError::UploadInUse => RegistryError::UploadInUse(*upload),
+        error => error.into(),
+    }
+}
