@@ -1,0 +1,75 @@
+//! Manifests: `/v2/<name>/manifests/<reference>`.
+
+use axum::{body::Body, extract::Request, response::Response};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+use super::{error::ApiError, headers, pagination::query_values, request_body};
+use crate::{
+    oci::{ErrorCode, Reference, RepositoryName, Tag},
+    registry::Registry,
+};
+
+/// Most tags set by one request.
+const MOST_TAGS: usize = 100;
+
+/// `GET` and `HEAD`: the manifest as it was pushed, with the type it was pushed with. `Accept` is not looked at:
+/// clients leave types out that they understand.
+pub(super) async fn get(registry: &Registry, repository: &RepositoryName, reference: &Reference, request: &HeaderMap) -> Result<Response, ApiError> {
+    let manifest = registry.manifest(repository, reference).await?;
+    let mut response = Response::new(Body::empty());
+    let headers = response.headers_mut();
+    headers.insert(headers::DOCKER_CONTENT_DIGEST, headers::value(manifest.digest.as_str()));
+    headers.insert(header::ETAG, headers::etag(&manifest.digest));
+    // A tag may move at any time; what a digest names cannot.
+    let cache = match reference {
+        Reference::Tag(_) => "private, no-cache",
+        Reference::Digest(_) => "private, max-age=31536000, immutable",
+    };
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(manifest.media_type));
+    if headers::is_unchanged(request, &manifest.digest) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+    } else {
+        headers.insert(header::CONTENT_LENGTH, manifest.bytes.len().into());
+        *response.body_mut() = Body::from(manifest.bytes);
+    }
+    Ok(response)
+}
+
+/// `PUT`: stores a manifest under a tag, or under its digest with any number of `?tag=`.
+pub(super) async fn put(registry: &Registry, repository: &RepositoryName, reference: &Reference, request: Request) -> Result<Response, ApiError> {
+    let tags = requested_tags(&request)?;
+    let (parts, body) = request.into_parts();
+    let bytes = request_body::whole(&parts.headers, body, registry.config().manifest_size_limit).await?;
+    let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let stored = registry.put_manifest(repository, reference, &tags, content_type, bytes).await?;
+    let mut response = headers::empty(StatusCode::CREATED);
+    let headers = response.headers_mut();
+    headers.insert(header::LOCATION, headers::manifest_location(repository, &stored.digest));
+    headers.insert(headers::DOCKER_CONTENT_DIGEST, headers::value(stored.digest.as_str()));
+    if let Some(subject) = &stored.subject {
+        headers.insert(headers::OCI_SUBJECT, headers::value(subject.as_str()));
+    }
+    for tag in &tags {
+        headers.append(headers::OCI_TAG, headers::value(tag.as_str()));
+    }
+    Ok(response)
+}
+
+fn requested_tags(request: &Request) -> Result<Vec<Tag>, ApiError> {
+    let values = query_values(request.uri(), "tag");
+    if values.len() > MOST_TAGS {
+        let message = format!("one request sets at most {MOST_TAGS} tags");
+        return Err(ApiError::Invalid(ErrorCode::TagInvalid, message));
+    }
+    values.iter().map(|value| value.parse().map_err(ApiError::grammar(ErrorCode::TagInvalid))).collect()
+}
+
+/// `DELETE`: by tag, the tag alone; by digest, the manifest with all its tags.
+pub(super) async fn delete(registry: &Registry, repository: &RepositoryName, reference: &Reference) -> Result<Response, ApiError> {
+    match reference {
+        Reference::Tag(tag) => registry.delete_tag(repository, tag).await?,
+        Reference::Digest(digest) => registry.delete_manifest(repository, digest).await?,
+    }
+    Ok(headers::empty(StatusCode::ACCEPTED))
+}

@@ -1,0 +1,27 @@
+//! The tags of a repository.
+
+use axum::response::{IntoResponse, Response};
+use http::{Uri, header};
+use serde_json::json;
+
+use super::{
+    error::ApiError,
+    pagination::{PageRequest, next_link},
+};
+use crate::{oci::RepositoryName, registry::Registry};
+
+/// Most tags in one answer; without `n` a client expects all, and follows the link if there are more.
+const MOST: usize = 10_000;
+
+/// `GET /v2/<name>/tags/list`
+pub(super) async fn list(registry: &Registry, repository: &RepositoryName, uri: &Uri) -> Result<Response, ApiError> {
+    let request = PageRequest::from_query(uri, MOST)?;
+    let page = registry.tags(repository, request.last.as_deref(), request.limit).await?;
+    let tags: Vec<&str> = page.items.iter().map(|tag| tag.as_str()).collect();
+    let mut response = axum::Json(json!({ "name": repository.as_str(), "tags": tags })).into_response();
+    if let (true, Some(last)) = (page.more, tags.last()) {
+        let link = next_link(uri.path(), &[("n", &request.limit.to_string())], last);
+        response.headers_mut().insert(header::LINK, link);
+    }
+    Ok(response)
+}
