@@ -8,3 +8,4 @@
 pub mod oci;
 pub mod registry;
 pub mod storage;
+pub mod tls;
