@@ -1,1 +1,4 @@
-
+//! Pakhuis: a private OCI image registry.
+pub mod auth;
+pub mod observability;
+pub mod server;
