@@ -1,11 +1,17 @@
 //! Pakhuis: a private OCI image registry for a shared volume.
 //!
 //! Where things are, in reading order: [`oci`] the protocol's words as values; [`storage`] bytes and names on
-//! disk; [`registry`] the rules of the OCI specification over it. A request enters by `server`, is asked who
-//! it is by `auth`, and is answered by `api` (`/v2`, for clients) or `ui` (pages, for people). `config`
-//! gathers what an operator writes, `cli` is the command `pakhuis`. `docs/architecture.md` has the map.
+//! disk; [`registry`] the rules of the OCI specification over it. A request enters by [`server`], is asked who
+//! it is by [`auth`], and is answered by [`api`] (`/v2`, for clients) or [`ui`] (pages, for people). [`config`]
+//! gathers what an operator writes, [`cli`] is the command `pakhuis`. `docs/architecture.md` has the map.
 
 pub mod oci;
-pub mod registry;
 pub mod storage;
+pub mod registry;
+pub mod auth;
+pub mod api;
 pub mod tls;
+pub mod observability;
+pub mod server;
+pub mod config;
+pub mod cli;

@@ -1,0 +1,199 @@
+//! The life of one connection: which protocol the first byte speaks, the TLS handshake, then HTTP.
+
+use std::{error::Error as StdError, io, net::SocketAddr, pin::pin, time::Duration};
+
+use axum::{Router, body::Body, http::Request, response::Response};
+use futures_util::future::Either;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::graceful::GracefulConnection,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tower::Service;
+
+use super::{
+    Config, Linger, TlsSource,
+    stream::{GuardedStream, drain},
+};
+use crate::auth::RemoteAddress;
+
+/// First byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// Bound of a request head in bytes: bearer tokens of several KiB and long Range headers are common.
+const MAX_HEADER_BYTES: usize = 64 << 10;
+const MAX_HEADERS: usize = 128;
+
+const HTTPS_PORT: &str = "this is an HTTPS port: use https://\n";
+const HTTP_PORT: &str = "this is a plain HTTP port: use http:// (docker: list it under \"insecure-registries\")\n";
+
+/// What all connections have in common.
+pub(super) struct Shared {
+    pub(super) config: Config,
+    pub(super) shutdown: CancellationToken,
+    tls: Option<TlsSource>,
+    app: Router,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
+}
+
+impl Shared {
+    pub(super) fn new(
+        tls: Option<TlsSource>,
+        app: Router,
+        config: Config,
+        shutdown: CancellationToken,
+    ) -> Self {
+        Self { http1: http1_builder(&config), http2: http2_builder(), config, shutdown, tls, app }
+    }
+}
+
+fn http1_builder(config: &Config) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        // hyper's timer runs from the moment a connection is idle, so it is the keep-alive limit; what bounds a
+        // head that has begun is `GuardedStream`.
+        .header_read_timeout(config.idle_timeout)
+        // A client may close its sending side after the request and still wants the answer.
+        .half_close(true)
+        .max_header_size(MAX_HEADER_BYTES)
+        .max_headers(MAX_HEADERS)
+        // Bounds memory per connection; larger ones did not move more bytes.
+        .max_buf_size(256 << 10);
+    builder
+}
+
+fn http2_builder() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        // Fixed large windows: small ones made pushes of crane and oras minutes long.
+        .adaptive_window(false)
+        .initial_stream_window_size(4 << 20)
+        .initial_connection_window_size(16 << 20)
+        .max_frame_size(64 << 10)
+        // Beyond this, REFUSED_STREAM kills uploads that a client cannot rewind.
+        .max_concurrent_streams(256)
+        .max_header_list_size(64 << 10)
+        // Only to notice a peer that is gone.
+        .keep_alive_interval(Duration::from_secs(60))
+        .keep_alive_timeout(Duration::from_secs(60));
+    builder
+}
+
+/// Serves one connection to its end. What goes wrong here is the client's or the network's: debug, not error.
+pub(super) async fn run(tcp: TcpStream, peer: SocketAddr, shared: &Shared) {
+    if let Err(error) = serve(tcp, peer, shared).await {
+        tracing::debug!(%peer, error = error.as_ref() as &dyn StdError, "connection ended early");
+    }
+}
+
+async fn serve(
+    mut tcp: TcpStream,
+    peer: SocketAddr,
+    shared: &Shared,
+) -> Result<(), Box<dyn StdError + Send + Sync>> {
+    let wait = if shared.tls.is_some() { shared.config.handshake_timeout } else { shared.config.idle_timeout };
+    let Some(first) = first_byte(&tcp, wait, &shared.shutdown).await? else { return Ok(()) };
+    match (&shared.tls, first == TLS_HANDSHAKE) {
+        (None, false) => serve_http1(tcp, peer, shared).await.map_err(Into::into),
+        (None, true) => Ok(refuse(&mut tcp, HTTP_PORT).await?),
+        (Some(_), false) => Ok(refuse(&mut tcp, HTTPS_PORT).await?),
+        (Some(tls), true) => {
+            let handshake = TlsAcceptor::from(tls()).accept(tcp);
+            let stream = tokio::time::timeout(shared.config.handshake_timeout, handshake).await??;
+            let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            let served = if http2 {
+                Either::Left(serve_http2(stream, peer, shared))
+            } else {
+                Either::Right(serve_http1(stream, peer, shared))
+            };
+            served.await.map_err(Into::into)
+        }
+    }
+}
+
+/// The first byte the client sends, left in the socket; `None` when it closes or the server stops first.
+async fn first_byte(tcp: &TcpStream, limit: Duration, shutdown: &CancellationToken) -> io::Result<Option<u8>> {
+    let mut byte = [0];
+    tokio::select! {
+        () = shutdown.cancelled() => Ok(None),
+        peeked = tokio::time::timeout(limit, tcp.peek(&mut byte)) => match peeked? {
+            Ok(0) => Ok(None),
+            Ok(_) => Ok(Some(byte[0])),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Answers somebody who speaks the other protocol in words that end up in the client's error message.
+async fn refuse(tcp: &mut TcpStream, text: &str) -> io::Result<()> {
+    let length = text.len();
+    let answer = format!(
+        "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\
+         Connection: close\r\n\r\n{text}"
+    );
+    tcp.write_all(answer.as_bytes()).await?;
+    tcp.shutdown().await?;
+    drain(tcp, Linger { bytes: 64 << 10, time: Duration::from_secs(2) }).await;
+    Ok(())
+}
+
+async fn serve_http1<S>(stream: S, peer: SocketAddr, shared: &Shared) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(GuardedStream::http1(stream, &shared.config));
+    drive(shared.http1.serve_connection(io, service(peer, shared)), &shared.shutdown).await
+}
+
+async fn serve_http2<S>(stream: S, peer: SocketAddr, shared: &Shared) -> hyper::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let io = TokioIo::new(GuardedStream::http2(stream, &shared.config));
+    drive(shared.http2.serve_connection(io, service(peer, shared)), &shared.shutdown).await
+}
+
+/// Polls a connection to its end; once the server stops it takes no new request and ends after the last one.
+async fn drive<C: GracefulConnection>(connection: C, shutdown: &CancellationToken) -> Result<(), C::Error> {
+    let mut connection = pin!(connection);
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        () = shutdown.cancelled() => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
+}
+
+fn service(
+    peer: SocketAddr,
+    shared: &Shared,
+) -> impl hyper::service::Service<
+    Request<Incoming>,
+    Response = Response,
+    Error = std::convert::Infallible,
+    Future = impl Future<Output = Result<Response, std::convert::Infallible>> + Send + 'static,
+> + Send
++ 'static {
+    let app = shared.app.clone();
+    // An IPv4 client on a dual-stack listener is the same client.
+    let remote = RemoteAddress(peer.ip().to_canonical());
+    hyper::service::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(remote);
+        let mut app = app.clone();
+        app.call(request)
+    })
+}
