@@ -1,1 +1,10 @@
-fn main() {}
+//! The command `pakhuis`.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+use pakhuis::cli::{Arguments, run};
+
+fn main() -> ExitCode {
+    run(Arguments::parse())
+}

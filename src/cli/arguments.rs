@@ -1,0 +1,64 @@
+//! What can be typed.
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use super::{cert::Cert, check_config::CheckConfig, serve::Serve};
+
+/// A private OCI image registry for a shared volume: one binary, in place of registry:2
+#[derive(Debug, Parser)]
+#[command(
+    name = "pakhuis",
+    version,
+    after_help = "Examples:\n  pakhuis serve\n  pakhuis add-user alice"
+)]
+pub struct Arguments {
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Serve(Serve),
+    CheckConfig(CheckConfig),
+    Cert(Cert),
+}
+
+impl Command {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        match self {
+            Self::Serve(command) => command.run(),
+            Self::CheckConfig(command) => command.run(),
+            Self::Cert(command) => command.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_ends_with_two_examples() {
+        fn check(command: &clap::Command, path: &str) {
+            let path = format!("{path} {}", command.get_name());
+            if command.get_name() != "help" {
+                let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
+                let examples = help.lines().filter(|line| line.starts_with("  ")).count();
+                assert!(help.contains("Examples:") && examples >= 2, "{path}: {help:?}");
+            }
+            for subcommand in command.get_subcommands() {
+                check(subcommand, &path);
+            }
+        }
+        check(&Arguments::command(), "");
+    }
+}

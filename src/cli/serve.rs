@@ -1,0 +1,171 @@
+//! `pakhuis serve`: the registry itself.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use axum::Router;
+use clap::Args;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use super::{cert, first_steps};
+use crate::{
+    api::{self, ApiState},
+    auth::{Authenticator, Policy},
+    config::{Certificates, Config, Flags},
+    observability,
+    registry::Registry,
+    server::{self, TlsSource, health},
+    storage::Storage,
+    tls,
+};
+
+/// Serves the registry
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Examples:\n  pakhuis serve\n  pakhuis serve --config /etc/pakhuis/pakhuis.toml --listen 0.0.0.0:5000"
+)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    settings: ServeSettings,
+    /// Write the address that is listened on to this file, once it is
+    #[arg(long, value_name = "FILE")]
+    address_file: Option<PathBuf>,
+}
+
+/// The flags that serve and check-config share. Each has an environment variable: PAKHUIS_LISTEN, ...
+#[derive(Clone, Debug, Args)]
+pub(super) struct ServeSettings {
+    /// Configuration file (environment: PAKHUIS_CONFIG)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Address and port to listen on (PAKHUIS_LISTEN) [default: 127.0.0.1:5000]
+    #[arg(long, value_name = "ADDR")]
+    listen: Option<String>,
+    /// Directory of the images (PAKHUIS_STORAGE) [default: pakhuis-data]
+    #[arg(long, value_name = "DIR")]
+    storage: Option<PathBuf>,
+    /// The users (PAKHUIS_HTPASSWD) [default: pakhuis-htpasswd]
+    #[arg(long, value_name = "FILE", conflicts_with = "no_auth")]
+    htpasswd: Option<PathBuf>,
+    /// Let everybody do everything without signing in (PAKHUIS_NO_AUTH)
+    #[arg(long)]
+    no_auth: bool,
+    /// Certificate in PEM form (PAKHUIS_TLS_CERT) [default: made in pakhuis-certs]
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// Its private key (PAKHUIS_TLS_KEY)
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
+    /// Speak plain HTTP (PAKHUIS_NO_TLS)
+    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    no_tls: bool,
+    /// auto, text or json (PAKHUIS_LOG_FORMAT)
+    #[arg(long, value_name = "FORMAT")]
+    log_format: Option<String>,
+}
+
+impl ServeSettings {
+    /// The configuration in force.
+    pub(super) fn load(self) -> anyhow::Result<Config> {
+        let flags = Flags {
+            config: self.config,
+            listen: self.listen,
+            storage: self.storage,
+            htpasswd: self.htpasswd,
+            no_auth: self.no_auth,
+            tls_cert: self.tls_cert,
+            tls_key: self.tls_key,
+            no_tls: self.no_tls,
+            log_format: self.log_format,
+        };
+        Ok(Config::load(&flags, &|name| std::env::var(name).ok())?)
+    }
+}
+
+impl Serve {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let config = self.settings.load()?;
+        observability::init(&config.log)?;
+        server::raise_open_file_limit();
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        runtime.block_on(serve(config, self.address_file.as_deref()))?;
+        // A call that hangs on the volume must not keep the process: what was acknowledged is on the volume.
+        runtime.shutdown_background();
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()> {
+    let shutdown = CancellationToken::new();
+    server::shutdown::cancel_on_signal(shutdown.clone())?;
+    // The address first: a second server on it must not touch anything.
+    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let address = listener.local_addr()?;
+    let certificates = certificates(&config)?;
+    let application = application(&config, certificates.ca_certificate.as_deref(), address.port(), &shutdown)?;
+    let tls = certificates.tls.map(|certificate| {
+        tokio::spawn(certificate.clone().watch(shutdown.clone()));
+        Arc::new(move || certificate.server_config()) as TlsSource
+    });
+    first_steps::tell(&config, address, certificates.ca_certificate.as_deref());
+    if let Some(path) = address_file {
+        write_address(path, &address.to_string())?;
+    }
+    server::serve(listener, tls, application, config.server, shutdown).await?;
+    Ok(())
+}
+
+/// The parts, put together.
+fn application(config: &Config, ca_certificate: Option<&Path>, port: u16, shutdown: &CancellationToken) -> anyhow::Result<Router> {
+    let storage = Storage::open(config.storage.clone())?;
+    tracing::info!(directory = %storage.directory().display(), "serving the volume");
+    let registry = Registry::new(storage, config.registry.clone());
+    let authenticator = Authenticator::new(config.auth.clone())?;
+    tokio::spawn(authenticator.clone().watch(shutdown.clone()));
+    let policy = Policy::new(config.auth.htpasswd.is_none());
+    let readiness = {
+        let registry = registry.clone();
+        Arc::new(move || {
+            let registry = registry.clone();
+            Box::pin(async move { registry.check_ready().await.map_err(|error| error.to_string()) }) as _
+        })
+    };
+    let api = api::router(ApiState { registry: registry.clone(), authenticator: authenticator.clone(), policy: policy.clone() });
+    let _ = (ca_certificate, port);
+    Ok(api.merge(health::router(readiness, shutdown.clone())))
+}
+
+struct ServedCertificates {
+    tls: Option<Arc<tls::ReloadingCertificate>>,
+    ca_certificate: Option<PathBuf>,
+}
+
+fn certificates(config: &Config) -> anyhow::Result<ServedCertificates> {
+    let (certificate, private_key, made_ca) = match &config.certificates {
+        Certificates::Off => return Ok(ServedCertificates { tls: None, ca_certificate: config.ca_certificate.clone() }),
+        Certificates::Files { certificate, private_key } => (certificate.clone(), private_key.clone(), None),
+        Certificates::Made { directory } => {
+            let mut names = cert::default_names();
+            let external = config.external_host.as_deref().map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned());
+            names.extend(external.filter(|name| !cert::default_names().contains(name)));
+            let start = tls::first_start(directory, &names)?;
+            (start.files.certificate, start.files.private_key, Some(start.files.ca_certificate))
+        }
+    };
+    let tls = tls::load(&tls::Config { certificate, private_key, poll_interval: config.certificate_poll_interval })?;
+    Ok(ServedCertificates { tls: Some(tls), ca_certificate: config.ca_certificate.clone().or(made_ca) })
+}
+
+/// Whole or not at all: whoever waits for the file reads it at once.
+#[expect(clippy::disallowed_methods, reason = "a file for whoever started us, not on the image volume")]
+fn write_address(path: &Path, address: &str) -> anyhow::Result<()> {
+    let temporary = path.with_extension("tmp");
+    std::fs::write(&temporary, address)
+        .and_then(|()| std::fs::rename(&temporary, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

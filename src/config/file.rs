@@ -1,0 +1,104 @@
+//! The configuration as written: TOML, every section and key optional, unknown ones refused.
+
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::ConfigError;
+
+/// A configuration file. `config/pakhuis.toml` shows every key.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the sections are described in config/pakhuis.toml")]
+pub struct ConfigFile {
+    pub server: ServerSection,
+    pub storage: StorageSection,
+    pub auth: AuthSection,
+    pub tls: TlsSection,
+    pub registry: RegistrySection,
+    pub ui: UiSection,
+    pub log: LogSection,
+}
+
+/// `[server]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
+pub struct ServerSection {
+    pub listen: Option<String>,
+    pub max_connections: Option<u64>,
+    pub idle_timeout: Option<String>,
+    pub request_stall: Option<String>,
+    pub response_stall: Option<String>,
+    pub drain_deadline: Option<String>,
+}
+
+/// `[storage]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
+pub struct StorageSection {
+    pub root: Option<PathBuf>,
+}
+
+/// `[auth]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
+pub struct AuthSection {
+    pub enabled: Option<bool>,
+    pub htpasswd: Option<PathBuf>,
+    pub bcrypt_cost: Option<u64>,
+    pub cache_ttl: Option<String>,
+}
+
+/// `[tls]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
+pub struct TlsSection {
+    pub enabled: Option<bool>,
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+    pub directory: Option<PathBuf>,
+}
+
+/// `[registry]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
+pub struct RegistrySection {
+    pub manifest_size_limit: Option<u64>,
+    pub sparse_indexes: Option<bool>,
+    pub delete_enabled: Option<bool>,
+}
+
+/// `[ui]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
+pub struct UiSection {
+    pub enabled: Option<bool>,
+    pub external_host: Option<String>,
+    pub ca_certificate: Option<PathBuf>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
+pub struct LogSection {
+    pub format: Option<String>,
+    pub level: Option<String>,
+}
+
+impl ConfigFile {
+    /// Reads a file.
+    ///
+    /// # Errors
+    /// With the line and the key that is wrong.
+    pub fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
+        toml::from_str(&text).map_err(|error| ConfigError::Parse { path: path.to_path_buf(), message: error.to_string() })
+    }
+}

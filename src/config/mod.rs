@@ -1,0 +1,220 @@
+//! The configuration as used: every value checked, with where it came from.
+//!
+//! A flag wins over the environment, the environment over the file, the file over the default. The environment
+//! is given as a function, so that tests need not change that of the process.
+
+mod file;
+mod settings;
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+pub use file::ConfigFile;
+pub use settings::{Setting, Source};
+use settings::Layers;
+
+use crate::{auth, observability, registry, server, storage};
+
+/// What the command line says; `None` and `false` where it says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--config`
+    pub config: Option<PathBuf>,
+    /// `--listen`
+    pub listen: Option<String>,
+    /// `--storage`
+    pub storage: Option<PathBuf>,
+    /// `--htpasswd`
+    pub htpasswd: Option<PathBuf>,
+    /// `--no-auth`
+    pub no_auth: bool,
+    /// `--tls-cert`
+    pub tls_cert: Option<PathBuf>,
+    /// `--tls-key`
+    pub tls_key: Option<PathBuf>,
+    /// `--no-tls`
+    pub no_tls: bool,
+    /// `--log-format`
+    pub log_format: Option<String>,
+}
+
+/// Where the certificate comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Certificates {
+    /// Plain HTTP.
+    Off,
+    /// Files the operator named.
+    Files {
+        /// PEM.
+        certificate: PathBuf,
+        /// PEM.
+        private_key: PathBuf,
+    },
+    /// Made in this directory on the first start.
+    Made {
+        /// The directory.
+        directory: PathBuf,
+    },
+}
+
+/// The configuration of each part.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where to listen.
+    pub listen: SocketAddr,
+    /// Limits and timers of the server.
+    pub server: server::Config,
+    /// The volume.
+    pub storage: storage::Config,
+    /// The registry's limits.
+    pub registry: registry::Config,
+    /// Who may come in.
+    pub auth: auth::Config,
+    /// The certificate.
+    pub certificates: Certificates,
+    /// How often the certificate's files are looked at.
+    pub certificate_poll_interval: Duration,
+    /// Whether there are pages for people.
+    pub ui_enabled: bool,
+    /// The `host[:port]` that people and hosts use.
+    pub external_host: Option<String>,
+    /// The CA certificate that the help page offers.
+    pub ca_certificate: Option<PathBuf>,
+    /// What to log and how.
+    pub log: observability::Config,
+    /// Every setting as it is in force, with its source.
+    pub settings: Vec<Setting>,
+}
+
+/// What is wrong with the configuration: what, where, and what to write instead.
+#[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says it")]
+pub enum ConfigError {
+    #[error("cannot read the configuration file {}", .path.display())]
+    Read { path: PathBuf, source: std::io::Error },
+    #[error("{}: {message}", .path.display())]
+    Parse { path: PathBuf, message: String },
+    #[error("{key} ({origin}): {value:?} is no {expected}")]
+    Value { key: &'static str, origin: String, value: String, expected: &'static str },
+    #[error("{0}")]
+    Contradiction(&'static str),
+}
+
+impl Config {
+    /// The configuration in force.
+    ///
+    /// # Errors
+    /// Names the key, where it was set, and what it should be.
+    pub fn load(flags: &Flags, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, ConfigError> {
+        let path = flags.config.clone().or_else(|| environment("PAKHUIS_CONFIG").map(PathBuf::from));
+        let file = path.as_deref().map(ConfigFile::read).transpose()?.unwrap_or_default();
+        let directory = path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
+        let mut layers = Layers::new(environment, directory);
+        let config = Self::from_layers(&mut layers, flags, &file)?;
+        Ok(Self { settings: layers.into_settings(), ..config })
+    }
+
+    fn from_layers(layers: &mut Layers<'_>, flags: &Flags, file: &ConfigFile) -> Result<Self, ConfigError> {
+        let listen = layers.parsed("server.listen", flags.listen.clone(), "PAKHUIS_LISTEN", file.server.listen.clone(), "127.0.0.1:5000", "address and port, such as 0.0.0.0:5000")?;
+        let (auth, state_directory) = auth_config(layers, flags, file)?;
+        let mut storage = storage::Config::new(layers.path("storage.root", flags.storage.clone(), "PAKHUIS_STORAGE", file.storage.root.clone(), "pakhuis-data"));
+        storage.remembered_roots = Some(state_directory.join(".pakhuis-roots"));
+        let certificates = certificates(layers, flags, file)?;
+        let defaults = server::Config::default();
+        let server = server::Config {
+            max_connections: layers.number("server.max_connections", file.server.max_connections, defaults.max_connections)?,
+            idle_timeout: layers.duration("server.idle_timeout", file.server.idle_timeout.as_deref(), defaults.idle_timeout)?,
+            request_stall: layers.duration("server.request_stall", file.server.request_stall.as_deref(), defaults.request_stall)?,
+            response_stall: layers.duration("server.response_stall", file.server.response_stall.as_deref(), defaults.response_stall)?,
+            drain_deadline: layers.duration("server.drain_deadline", file.server.drain_deadline.as_deref(), defaults.drain_deadline)?,
+            ..defaults
+        };
+        let log = observability::Config {
+            format: layers.parsed_by("log.format", flags.log_format.clone(), "PAKHUIS_LOG_FORMAT", file.log.format.clone(), "auto", "log format: auto, text or json", log_format)?,
+            level: layers.parsed_by("log.level", None, "PAKHUIS_LOG", file.log.level.clone(), "info", "log level: error, warn, info, debug or trace", |level| {
+                observability::parse_level(level).ok().map(|_| level.to_owned())
+            })?,
+        };
+        Ok(Self {
+            listen,
+            server,
+            storage,
+            registry: registry_config(layers, file)?,
+            auth,
+            certificates,
+            certificate_poll_interval: Duration::from_secs(2),
+            ui_enabled: layers.switch("ui.enabled", file.ui.enabled, true),
+            external_host: layers.optional("ui.external_host", "PAKHUIS_EXTERNAL_HOST", file.ui.external_host.clone()),
+            ca_certificate: layers.optional_path("ui.ca_certificate", file.ui.ca_certificate.clone()),
+            log,
+            settings: Vec::new(),
+        })
+    }
+}
+
+/// Who may come in, and the directory of the htpasswd file: the place of ours that is not the image volume.
+fn auth_config(layers: &mut Layers<'_>, flags: &Flags, file: &ConfigFile) -> Result<(auth::Config, PathBuf), ConfigError> {
+    let path = layers.path("auth.htpasswd", flags.htpasswd.clone(), "PAKHUIS_HTPASSWD", file.auth.htpasswd.clone(), "pakhuis-htpasswd");
+    let enabled = layers.off_switch("auth.enabled", flags.no_auth, "PAKHUIS_NO_AUTH", file.auth.enabled)?;
+    if flags.no_auth && flags.htpasswd.is_some() {
+        return Err(ConfigError::Contradiction("--no-auth and --htpasswd exclude each other"));
+    }
+    let defaults = auth::Config::default();
+    let bcrypt_cost = layers.number("auth.bcrypt_cost", file.auth.bcrypt_cost, defaults.bcrypt_cost)?;
+    if !(4..=16).contains(&bcrypt_cost) {
+        let value = bcrypt_cost.to_string();
+        return Err(ConfigError::Value { key: "auth.bcrypt_cost", origin: "file".to_owned(), value, expected: "number from 4 to 16" });
+    }
+    let cache_ttl = layers.duration("auth.cache_ttl", file.auth.cache_ttl.as_deref(), defaults.cache_ttl)?;
+    let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
+    Ok((auth::Config { htpasswd: enabled.then_some(path), bcrypt_cost, cache_ttl, ..defaults }, directory))
+}
+
+fn registry_config(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<registry::Config, ConfigError> {
+    let defaults = registry::Config::default();
+    let manifest_size_limit = layers.number("registry.manifest_size_limit", file.registry.manifest_size_limit, defaults.manifest_size_limit)?;
+    if manifest_size_limit < 4 << 20 {
+        let value = manifest_size_limit.to_string();
+        return Err(ConfigError::Value { key: "registry.manifest_size_limit", origin: "file".to_owned(), value, expected: "number of bytes from 4194304 up: clients may push that much" });
+    }
+    Ok(registry::Config {
+        manifest_size_limit,
+        sparse_indexes: layers.switch("registry.sparse_indexes", file.registry.sparse_indexes, defaults.sparse_indexes),
+        delete_enabled: layers.switch("registry.delete_enabled", file.registry.delete_enabled, defaults.delete_enabled),
+        ..defaults
+    })
+}
+
+fn certificates(layers: &mut Layers<'_>, flags: &Flags, file: &ConfigFile) -> Result<Certificates, ConfigError> {
+    if flags.no_tls && (flags.tls_cert.is_some() || flags.tls_key.is_some()) {
+        return Err(ConfigError::Contradiction("--no-tls excludes --tls-cert and --tls-key"));
+    }
+    if !layers.off_switch("tls.enabled", flags.no_tls, "PAKHUIS_NO_TLS", file.tls.enabled)? {
+        return Ok(Certificates::Off);
+    }
+    let certificate = layers.layered_path("tls.certificate", flags.tls_cert.clone(), "PAKHUIS_TLS_CERT", file.tls.certificate.clone());
+    let private_key = layers.layered_path("tls.key", flags.tls_key.clone(), "PAKHUIS_TLS_KEY", file.tls.key.clone());
+    match (certificate, private_key) {
+        (Some(certificate), Some(private_key)) => Ok(Certificates::Files { certificate, private_key }),
+        (None, None) => {
+            let directory = layers.path("tls.directory", None, "PAKHUIS_TLS_DIRECTORY", file.tls.directory.clone(), "pakhuis-certs");
+            Ok(Certificates::Made { directory })
+        }
+        _ => Err(ConfigError::Contradiction("the certificate and its key are given together, or neither")),
+    }
+}
+
+fn log_format(text: &str) -> Option<observability::LogFormat> {
+    Some(match text {
+        "auto" => observability::LogFormat::Auto,
+        "text" => observability::LogFormat::Text,
+        "json" => observability::LogFormat::Json,
+        _ => return None,
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,171 @@
+//! One setting from four layers: flag, environment, file, default.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use super::ConfigError;
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "the four layers")]
+pub enum Source {
+    Flag,
+    Environment(&'static str),
+    File,
+    Default,
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag => f.write_str("flag"),
+            Self::Environment(name) => write!(f, "environment {name}"),
+            Self::File => f.write_str("file"),
+            Self::Default => f.write_str("default"),
+        }
+    }
+}
+
+/// A setting in force. None of them is a secret.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// `section.key`, as in the file.
+    pub key: &'static str,
+    /// As text.
+    pub value: String,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Picks each value from its layers and remembers which one it was.
+pub(super) struct Layers<'a> {
+    environment: &'a dyn Fn(&str) -> Option<String>,
+    file_directory: PathBuf,
+    settings: Vec<Setting>,
+}
+
+impl<'a> Layers<'a> {
+    pub(super) fn new(environment: &'a dyn Fn(&str) -> Option<String>, file_directory: PathBuf) -> Self {
+        Self { environment, file_directory, settings: Vec::new() }
+    }
+
+    pub(super) fn into_settings(self) -> Vec<Setting> {
+        self.settings
+    }
+
+    fn pick(&mut self, key: &'static str, flag: Option<String>, variable: &'static str, file: Option<String>) -> Option<(String, Source)> {
+        let environment = || (self.environment)(variable).filter(|value| !variable.is_empty() && !value.is_empty());
+        let picked = flag
+            .map(|value| (value, Source::Flag))
+            .or_else(|| environment().map(|value| (value, Source::Environment(variable))))
+            .or_else(|| file.map(|value| (value, Source::File)));
+        if let Some((value, source)) = &picked {
+            self.record(key, value.clone(), source.clone());
+        }
+        picked
+    }
+
+    fn record(&mut self, key: &'static str, value: String, source: Source) {
+        self.settings.push(Setting { key, value, source });
+    }
+
+    pub(super) fn parsed<T: FromStr>(&mut self, key: &'static str, flag: Option<String>, variable: &'static str, file: Option<String>, default: &str, expected: &'static str) -> Result<T, ConfigError> {
+        self.parsed_by(key, flag, variable, file, default, expected, |text| text.parse().ok())
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the four layers of one setting, what it is, and its parser")]
+    pub(super) fn parsed_by<T>(&mut self, key: &'static str, flag: Option<String>, variable: &'static str, file: Option<String>, default: &str, expected: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
+        let (value, source) = self.pick(key, flag, variable, file).unwrap_or_else(|| {
+            self.record(key, default.to_owned(), Source::Default);
+            (default.to_owned(), Source::Default)
+        });
+        parse(&value).ok_or_else(|| ConfigError::Value { key, origin: source.to_string(), value, expected })
+    }
+
+    /// A path. Those of the file are relative to the file, the others to the working directory.
+    pub(super) fn path(&mut self, key: &'static str, flag: Option<PathBuf>, variable: &'static str, file: Option<PathBuf>, default: &str) -> PathBuf {
+        self.layered_path(key, flag, variable, file).unwrap_or_else(|| {
+            self.record(key, default.to_owned(), Source::Default);
+            PathBuf::from(default)
+        })
+    }
+
+    pub(super) fn layered_path(&mut self, key: &'static str, flag: Option<PathBuf>, variable: &'static str, file: Option<PathBuf>) -> Option<PathBuf> {
+        let text = |path: &Path| path.to_string_lossy().into_owned();
+        let file = file.map(|path| text(&self.file_directory.join(path)));
+        self.pick(key, flag.as_deref().map(text), variable, file).map(|(value, _)| PathBuf::from(value))
+    }
+
+    pub(super) fn optional(&mut self, key: &'static str, variable: &'static str, file: Option<String>) -> Option<String> {
+        self.pick(key, None, variable, file).map(|(value, _)| value)
+    }
+
+    pub(super) fn optional_path(&mut self, key: &'static str, file: Option<PathBuf>) -> Option<PathBuf> {
+        self.layered_path(key, None, "", file)
+    }
+
+    pub(super) fn switch(&mut self, key: &'static str, file: Option<bool>, default: bool) -> bool {
+        let source = if file.is_some() { Source::File } else { Source::Default };
+        let value = file.unwrap_or(default);
+        self.record(key, value.to_string(), source);
+        value
+    }
+
+    /// Something that is on unless a flag, an environment variable or the file switches it off.
+    pub(super) fn off_switch(&mut self, key: &'static str, off: bool, variable: &'static str, file: Option<bool>) -> Result<bool, ConfigError> {
+        let enabled = if off {
+            (false, Source::Flag)
+        } else if let Some(value) = (self.environment)(variable).filter(|value| !value.is_empty()) {
+            let off = match value.as_str() {
+                "1" | "true" | "yes" => true,
+                "0" | "false" | "no" => false,
+                _ => return Err(ConfigError::Value { key, origin: format!("environment {variable}"), value, expected: "switch: true or false" }),
+            };
+            (!off, Source::Environment(variable))
+        } else if let Some(enabled) = file {
+            (enabled, Source::File)
+        } else {
+            (true, Source::Default)
+        };
+        self.record(key, enabled.0.to_string(), enabled.1);
+        Ok(enabled.0)
+    }
+
+    pub(super) fn number<T: TryFrom<u64> + fmt::Display>(&mut self, key: &'static str, file: Option<u64>, default: T) -> Result<T, ConfigError> {
+        let Some(number) = file else {
+            self.record(key, default.to_string(), Source::Default);
+            return Ok(default);
+        };
+        self.record(key, number.to_string(), Source::File);
+        let error = ConfigError::Value { key, origin: Source::File.to_string(), value: number.to_string(), expected: "number of this size" };
+        T::try_from(number).map_err(|_| error)
+    }
+
+    pub(super) fn duration(&mut self, key: &'static str, file: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+        let Some(text) = file else {
+            self.record(key, format!("{}s", default.as_secs()), Source::Default);
+            return Ok(default);
+        };
+        self.record(key, text.to_owned(), Source::File);
+        let expected = "time span, such as 60s, 5m, 12h or 7d";
+        parse_duration(text).ok_or_else(|| ConfigError::Value { key, origin: Source::File.to_string(), value: text.to_owned(), expected })
+    }
+}
+
+/// `60s`, `5m`, `12h`, `7d`.
+fn parse_duration(text: &str) -> Option<Duration> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let number: u64 = digits.parse().ok()?;
+    let unit = match &text[digits.len()..] {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    number.checked_mul(unit).map(Duration::from_secs)
+}
