@@ -48,10 +48,8 @@ impl Containerd {
         let directory = self.etc().join("containerd/certs.d").join(&registry);
         fs::create_dir_all(&directory).expect("a directory");
         fs::write(directory.join("ca.crt"), ca).expect("a file");
-        let hosts = format!(
-            "server = \"https://{registry}\"\n\n[host.\"https://{registry}\"]\n  \
-             capabilities = [\"pull\", \"resolve\", \"push\"]\n  ca = \"{HOSTS}/{registry}/ca.crt\"\n"
-        );
+        // `ca` at the top, for `server`: a `[host]` section's own would not hold for the server it falls back to.
+        let hosts = format!("server = \"https://{registry}\"\nca = \"{HOSTS}/{registry}/ca.crt\"\n");
         fs::write(directory.join("hosts.toml"), hosts).expect("a file");
     }
 
@@ -78,7 +76,8 @@ impl Containerd {
         run(program("tar", "tar").arg("-C").arg(layout.directory()).arg("-cf").arg(&archive).arg("."));
         let base = self.image(repository);
         let archive = archive.to_string_lossy();
-        self.ctr(&["images", "import", "--all-platforms", "--no-unpack", "--base-name", &base, &archive]).ok();
+        self.ctr(&["images", "import", "--all-platforms", "--no-unpack", "--base-name", &base, &archive])
+            .ok();
         format!("{base}:{tag}")
     }
 
@@ -94,7 +93,8 @@ impl Containerd {
     /// Insists that containerd, which checks digests as it stores, has the blob, and that it is ours.
     #[track_caller]
     fn assert_has(&self, layout: &Layout, blob: &Blob) {
-        let fetched = self.command("ctr").args(["content", "get", &blob.digest]).output().expect("nsenter starts");
+        let fetched =
+            self.command("ctr").args(["content", "get", &blob.digest]).output().expect("nsenter starts");
         assert!(fetched.stdout == layout.read(blob), "{} is not what was pushed", blob.digest);
     }
 }
@@ -130,8 +130,12 @@ fn refuses_an_unknown_ca_a_wrong_password_and_no_login() {
         }
     }
     containerd.trust_through_hosts_toml(&other_ca());
-    containerd.transfer("push", Some(&login), &[&name]).refused_with(&["x509: certificate signed by unknown"]);
-    containerd.transfer("pull", Some(&login), &[&name]).refused_with(&["x509: certificate signed by unknown"]);
+    containerd
+        .transfer("push", Some(&login), &[&name])
+        .refused_with(&["x509: certificate signed by unknown"]);
+    containerd
+        .transfer("pull", Some(&login), &[&name])
+        .refused_with(&["x509: certificate signed by unknown"]);
 
     let ca = fs::read_to_string(containerd.server.ca_certificate()).expect("the server has a CA");
     containerd.trust_through_hosts_toml(&ca);

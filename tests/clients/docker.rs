@@ -68,9 +68,13 @@ fn trusts_certs_d_only_and_logs_in_with_the_right_password_only() {
     let registry = engine.registry();
 
     engine.distrust();
-    engine.login("docker", server.username(), server.password()).refused_with(&["x509: certificate signed by unknown"]);
+    engine
+        .login("docker", server.username(), server.password())
+        .refused_with(&["x509: certificate signed by unknown"]);
     engine.trust(&other_ca());
-    engine.login("docker", server.username(), server.password()).refused_with(&["x509: certificate signed by unknown"]);
+    engine
+        .login("docker", server.username(), server.password())
+        .refused_with(&["x509: certificate signed by unknown"]);
     engine.trust(&fs::read_to_string(server.ca_certificate()).expect("the CA"));
 
     let (name, _) = load(&engine, ImageSpec::new(1, 2, 1000), "team/app:1");
@@ -151,10 +155,15 @@ fn pulls_its_own_platform_from_an_index() {
     program("skopeo", "skopeo");
     engine.login("skopeo", server.username(), server.password()).ok();
     let name = engine.image("team/platforms:1");
-    engine.ok(&format!("skopeo copy -q --all oci:{}:all docker://{name}", layout.directory().display()));
+    engine.ok(&format!(
+        "skopeo copy -q --all --preserve-digests oci:{}:all docker://{name}",
+        layout.directory().display()
+    ));
 
     engine.docker(&format!("pull --quiet --platform linux/arm64 {name}"));
     assert_eq!(image_id(&engine, &name), layout.parts(&images[0].0)[0].digest);
+    // The engine keeps one platform for a digest.
+    engine.docker(&format!("rmi {name}"));
     let by_digest = engine.image(&format!("team/platforms@{}", index.digest));
     engine.docker(&format!("pull --quiet --platform linux/amd64 {by_digest}"));
     assert_eq!(image_id(&engine, &by_digest), layout.parts(&images[1].0)[0].digest);
@@ -248,8 +257,9 @@ fn swarm_runs_the_image_the_registry_names() {
 /// Waits until `service` runs a container of `id`, and insists that it is pinned to `digest`.
 #[track_caller]
 fn assert_runs(engine: &DockerEngine, service: &str, digest: &str, id: &str) {
-    let pinned =
-        engine.docker(&format!("service inspect --format {{{{.Spec.TaskTemplate.ContainerSpec.Image}}}} {service}"));
+    let pinned = engine.docker(&format!(
+        "service inspect --format {{{{.Spec.TaskTemplate.ContainerSpec.Image}}}} {service}"
+    ));
     assert!(pinned.ends_with(&format!("@{digest}")), "{service} is pinned to {pinned}, not {digest}");
     let filter = format!("ps --quiet --filter label=com.docker.swarm.service.name={service}");
     let running = wait_until(Duration::from_secs(60), || {
@@ -258,7 +268,11 @@ fn assert_runs(engine: &DockerEngine, service: &str, digest: &str, id: &str) {
             inspected.stdout.trim() == id
         })
     });
-    assert!(running, "{service} does not run {id}:\n{}", engine.docker(&format!("service ps --no-trunc {service}")));
+    assert!(
+        running,
+        "{service} does not run {id}:\n{}",
+        engine.docker(&format!("service ps --no-trunc {service}"))
+    );
 }
 
 /// Builds an image from Debian's static busybox, with `text` in `/text`; answers its full name.

@@ -4,5 +4,8 @@
 
 mod support;
 
+mod buildah;
 mod containerd;
 mod docker;
+mod podman;
+mod skopeo;

@@ -53,10 +53,7 @@ impl Link {
         let state = Arc::new(State::default());
         let shared = Arc::clone(&state);
         let acceptor = thread::spawn(move || accept(&listener, outside, &shared));
-        Self {
-            state,
-            acceptor: Some(acceptor),
-        }
+        Self { state, acceptor: Some(acceptor) }
     }
 
     /// Bytes sent by clients so far.
@@ -108,10 +105,7 @@ impl Direction {
         let at = self.break_at.load(Ordering::Relaxed);
         at != 0
             && passed >= at
-            && self
-                .break_at
-                .compare_exchange(at, 0, Ordering::Relaxed, Ordering::Relaxed)
-                .is_ok()
+            && self.break_at.compare_exchange(at, 0, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 }
 
@@ -126,17 +120,12 @@ fn accept(listener: &TcpListener, outside: SocketAddr, state: &Arc<State>) {
             continue;
         };
         let _ = client.set_nonblocking(false);
-        for (mut from, mut to, upwards) in [
-            (duplicate(&client), duplicate(&server), true),
-            (server, client, false),
-        ] {
+        for (mut from, mut to, upwards) in
+            [(duplicate(&client), duplicate(&server), true), (server, client, false)]
+        {
             let state = Arc::clone(state);
             thread::spawn(move || {
-                let direction = if upwards {
-                    &state.to_server
-                } else {
-                    &state.to_client
-                };
+                let direction = if upwards { &state.to_server } else { &state.to_client };
                 carry(&mut from, &mut to, direction);
             });
         }

@@ -68,10 +68,7 @@ impl Sandbox {
     pub(crate) fn start(server: &TestServer) -> Self {
         let port = server.port();
         find("ip", "iproute2");
-        let directory = tempfile::Builder::new()
-            .prefix("client-")
-            .tempdir()
-            .expect("a temporary directory");
+        let directory = tempfile::Builder::new().prefix("client-").tempdir().expect("a temporary directory");
         let root = directory.path();
         write_etc(&root.join("etc"), root);
         for name in ["home", "tmp"] {
@@ -124,11 +121,7 @@ impl Sandbox {
     /// does on a host; replaces the one before.
     pub(crate) fn trust(&self, ca: &str) {
         for client in ["docker", "containers"] {
-            let directory = self
-                .etc()
-                .join(client)
-                .join("certs.d")
-                .join(self.registry());
+            let directory = self.etc().join(client).join("certs.d").join(self.registry());
             fs::create_dir_all(&directory).expect("certs.d");
             fs::write(directory.join("ca.crt"), ca).expect("ca.crt");
         }
@@ -137,11 +130,7 @@ impl Sandbox {
     /// Removes the registry's directory from every `certs.d`.
     pub(crate) fn distrust(&self) {
         for client in ["docker", "containers"] {
-            let directory = self
-                .etc()
-                .join(client)
-                .join("certs.d")
-                .join(self.registry());
+            let directory = self.etc().join(client).join("certs.d").join(self.registry());
             fs::remove_dir_all(&directory).expect("certs.d of the registry is there");
         }
     }
@@ -215,9 +204,7 @@ impl Drop for Sandbox {
         // `--kill-child`: the first process follows, and with it everything inside.
         let _ = self.unshare.kill();
         let _ = self.unshare.wait();
-        wait_until(Duration::from_secs(10), || {
-            !Path::new("/proc").join(&self.pid).exists()
-        });
+        wait_until(Duration::from_secs(10), || !Path::new("/proc").join(&self.pid).exists());
     }
 }
 
@@ -309,25 +296,15 @@ fn wait_for_pid(file: &Path, unshare: &mut Child) -> String {
 
 fn write_etc(etc: &Path, root: &Path) {
     fs::create_dir(etc).expect("an empty etc");
-    let sources = COPIED_FROM_ETC
-        .iter()
-        .map(|name| Path::new("/etc").join(name))
-        .filter(|path| path.exists());
-    let copied = Command::new("cp")
-        .arg("-a")
-        .args(sources)
-        .arg(etc)
-        .status()
-        .expect("cp starts");
+    let sources =
+        COPIED_FROM_ETC.iter().map(|name| Path::new("/etc").join(name)).filter(|path| path.exists());
+    let copied = Command::new("cp").arg("-a").args(sources).arg(etc).status().expect("cp starts");
     assert!(copied.success(), "copying /etc failed");
     fs::create_dir_all(etc.join("docker")).expect("etc/docker");
     fs::create_dir_all(etc.join("containers")).expect("etc/containers");
     let [a, b, c, d] = REGISTRY_ADDRESS;
-    fs::write(
-        etc.join("hosts"),
-        format!("127.0.0.1 localhost\n{a}.{b}.{c}.{d} {REGISTRY_HOST}\n"),
-    )
-    .expect("etc/hosts");
+    fs::write(etc.join("hosts"), format!("127.0.0.1 localhost\n{a}.{b}.{c}.{d} {REGISTRY_HOST}\n"))
+        .expect("etc/hosts");
     fs::write(etc.join("resolv.conf"), "").expect("etc/resolv.conf");
     // Where podman and buildah keep their images; vfs, because a sandbox may itself be on an overlay.
     fs::write(
