@@ -113,12 +113,19 @@ fn pushes_many_layers_and_pulls_them_by_tag_and_by_digest() {
     assert_eq!(push(&engine, &copy), digest);
     let sent = engine.link().bytes_to_server() - sent;
     assert!(sent < MIB, "{sent} bytes for 25 layers that the registry has");
-
-    for tag in ["2.0", "3.0"] {
-        engine.docker(&format!("tag {id} {}", engine.image(&format!("team/deep/many:{tag}"))));
-    }
-    engine.docker(&format!("push --all-tags {}", engine.image("other/copy")));
     assert_pulls(&engine, &format!("--force {id}"), &copy, &id);
+
+    // Every tag of a repository at once.
+    let repository = engine.image("team/deep/many");
+    for tag in ["2.0", "3.0"] {
+        engine.docker(&format!("tag {copy} {repository}:{tag}"));
+    }
+    engine.docker(&format!("push --all-tags {repository}"));
+    engine.docker(&format!("rmi --force {id}"));
+    engine.docker(&format!("pull --all-tags {repository}"));
+    for tag in ["1.0", "2.0", "3.0"] {
+        assert_eq!(image_id(&engine, &format!("{repository}:{tag}")), id);
+    }
 }
 
 #[test]
@@ -137,8 +144,8 @@ fn builds_pushes_and_runs_what_it_pulled() {
     let name = build_busybox(&engine, "apps/hello:1", "second");
     assert_ne!(push(&engine, &name), digest);
     engine.docker(&format!("rmi {name} {by_digest}"));
-    assert_eq!(engine.docker(&format!("run --rm --quiet --network none {name} cat /text")), "second");
-    assert_eq!(engine.docker(&format!("run --rm --quiet --network none {by_digest} cat /text")), "first");
+    assert_eq!(engine.docker(&format!("run --rm --network none {name} cat /text")), "second");
+    assert_eq!(engine.docker(&format!("run --rm --network none {by_digest} cat /text")), "first");
 }
 
 #[test]
@@ -202,6 +209,28 @@ fn goes_on_after_broken_transfers() {
     assert!(engine.link().has_broken());
     let received = engine.link().bytes_to_client() - received;
     assert!(received < 56 * MIB, "{received} bytes for 48 MiB: the pull did not resume");
+}
+
+#[test]
+fn a_push_outlives_a_crash_of_the_registry() {
+    let (mut server, engine) = start();
+    login(&server, &engine);
+    let (name, id) = load(&engine, ImageSpec::new(5, 3, 32 * MIB), "team/crash:1");
+    let sent = engine.link().bytes_to_server();
+    let push = engine
+        .command("docker")
+        .args(["push", &name])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("nsenter starts");
+    let begun = wait_until(Duration::from_secs(30), || engine.link().bytes_to_server() - sent > 40 * MIB);
+    assert!(begun, "the push does not begin");
+    server.kill_9();
+    server.restart();
+    let output = push.wait_with_output().expect("our own child");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_pulls(&engine, &name, &name, &id);
 }
 
 #[test]

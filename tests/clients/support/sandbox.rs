@@ -143,7 +143,8 @@ impl Sandbox {
             .arg("--")
             .arg(program)
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            // What Debian's packages installed, even where something else of the name is installed too.
+            .env("PATH", "/usr/sbin:/usr/bin:/sbin:/bin:/usr/local/sbin:/usr/local/bin")
             .env("HOME", self.path().join("home"))
             .env("TMPDIR", self.path().join("tmp"))
             .env("LC_ALL", "C.UTF-8")
@@ -157,7 +158,7 @@ impl Sandbox {
     pub(crate) fn run(&self, program: &str, arguments: &[&str]) -> Finished {
         let mut command = self.command(program);
         command.args(arguments);
-        Finished::of(program, arguments, command.output().expect("nsenter starts"))
+        Finished::of(program, arguments, &command.output().expect("nsenter starts"))
     }
 
     /// Runs a command line, words separated by spaces, and insists on success; trimmed standard output.
@@ -195,7 +196,7 @@ impl Sandbox {
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         let output = child.wait_with_output().expect("the client ends");
-        Finished::of(program, arguments, output)
+        Finished::of(program, arguments, &output)
     }
 }
 
@@ -220,7 +221,7 @@ pub(crate) struct Finished {
 }
 
 impl Finished {
-    fn of(program: &str, arguments: &[&str], output: Output) -> Self {
+    fn of(program: &str, arguments: &[&str], output: &Output) -> Self {
         Self {
             command: format!("{program} {}", arguments.join(" ")),
             succeeded: output.status.success(),
