@@ -6,5 +6,9 @@
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the log of its server")]
 
-mod crane;
 mod support;
+
+mod conformance;
+mod crane;
+mod oras;
+mod regctl;
