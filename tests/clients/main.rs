@@ -10,5 +10,8 @@ mod support;
 
 mod conformance;
 mod crane;
+mod distribution;
+mod kill;
 mod oras;
 mod regctl;
+mod rss;

@@ -4,10 +4,12 @@
 //! With `PAKHUIS_CLIENTS_SERVER=docker-registry` in the environment the same call runs Debian's
 //! `docker-registry` instead, which tells a defect of a test from a defect of ours.
 
+mod api;
 mod image;
 mod program;
 mod server;
 
+pub(crate) use api::{Answer, Api, sha256};
 pub(crate) use image::{Blob, ImageSpec, Layout, pseudo_random};
 pub(crate) use program::{combined, go_tool, program, run, run_failing, run_with_input};
 pub(crate) use server::{Options, TestServer};

@@ -165,9 +165,9 @@ impl TestServer {
         child.wait().expect("our own child can be waited for");
     }
 
-    /// SIGTERM, and the exit status once it is gone.
+    /// The exit status after SIGTERM.
     #[track_caller]
-    pub(crate) fn terminate(&mut self) -> ExitStatus {
+    fn terminate(&mut self) -> ExitStatus {
         let mut child = self.child.take().expect("the server is running");
         kill_process(Pid::from_child(&child), Signal::TERM).expect("our own child can be signalled");
         let deadline = Instant::now() + PATIENCE;
@@ -184,11 +184,18 @@ impl TestServer {
         }
     }
 
-    /// Starts it again on the same port and volume, after `kill_9` or `terminate`; ends it first if it runs.
+    /// SIGTERM, and ours must leave with success (the reference dies of the signal).
+    #[track_caller]
+    pub(crate) fn stop(&mut self) {
+        let status = self.terminate();
+        assert!(status.success() || self.kind == Kind::Reference, "after SIGTERM: {status}");
+    }
+
+    /// Starts it again on the same port and volume, after `kill_9` or `stop`; stops it first if it runs.
     #[track_caller]
     pub(crate) fn restart(&mut self) {
         if self.child.is_some() {
-            self.terminate();
+            self.stop();
         }
         self.spawn();
     }
