@@ -8,6 +8,7 @@
 
 mod support;
 
+mod browser;
 mod conformance;
 mod crane;
 mod distribution;
