@@ -5,15 +5,16 @@
 //! `docker-registry` instead, which tells a defect of a test from a defect of ours.
 
 mod api;
+mod browser;
+pub(crate) mod docker_engine;
 mod image;
+mod link;
 mod program;
+pub(crate) mod sandbox;
 mod server;
 
-pub(crate) use api::{Answer, Api, sha256};
+pub(crate) use api::{Api, sha256};
+pub(crate) use browser::Browser;
 pub(crate) use image::{Blob, ImageSpec, Layout, pseudo_random};
 pub(crate) use program::{combined, go_tool, program, run, run_failing, run_with_input};
 pub(crate) use server::{Options, TestServer};
-
-pub(crate) mod docker_engine;
-mod link;
-pub(crate) mod sandbox;
