@@ -1,1 +1,23 @@
-fn main() {}
+//! The registry as real programs see it: each module drives one client, or one proof that needs a whole server.
+//!
+//! Built only with `--features client-tests`; `.ci/run` installs what they need. A missing program is a
+//! failure that names the package, never a skip. A test name is the module and what a user would say:
+//! `cargo test --release --features client-tests --test clients -- crane::`.
+#![expect(clippy::print_stdout, reason = "measurements belong into the test log")]
+#![expect(clippy::print_stderr, reason = "a failing test shows the log of its server")]
+
+mod support;
+
+mod browser;
+mod buildah;
+mod conformance;
+mod containerd;
+mod crane;
+mod distribution;
+mod docker;
+mod kill;
+mod oras;
+mod podman;
+mod regctl;
+mod rss;
+mod skopeo;

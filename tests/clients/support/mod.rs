@@ -1,0 +1,20 @@
+//! A server process of its own for each test, the programs that talk to it, and images made from nothing.
+//!
+//! `TestServer::start(Options::default())` runs the release binary with TLS, one user and an empty volume.
+//! With `PAKHUIS_CLIENTS_SERVER=docker-registry` in the environment the same call runs Debian's
+//! `docker-registry` instead, which tells a defect of a test from a defect of ours.
+
+mod api;
+mod browser;
+pub(crate) mod docker_engine;
+mod image;
+mod link;
+mod program;
+pub(crate) mod sandbox;
+mod server;
+
+pub(crate) use api::{Api, sha256};
+pub(crate) use browser::Browser;
+pub(crate) use image::{Blob, ImageSpec, Layout, pseudo_random};
+pub(crate) use program::{combined, go_tool, program, run, run_failing, run_with_input};
+pub(crate) use server::{Options, TestServer};
