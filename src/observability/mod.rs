@@ -5,7 +5,7 @@
 
 pub mod request_log;
 
-use std::{io::IsTerminal, sync::Arc};
+use std::{fmt, io::IsTerminal, str::FromStr, sync::Arc};
 
 use tracing_subscriber::{EnvFilter, filter::ParseError};
 
@@ -23,6 +23,29 @@ pub enum LogFormat {
     Text,
     /// One JSON object a line, for a log collector.
     Json,
+}
+
+impl fmt::Display for LogFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Text => "text",
+            Self::Json => "json",
+        })
+    }
+}
+
+impl FromStr for LogFormat {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        match name {
+            "auto" => Ok(Self::Auto),
+            "text" => Ok(Self::Text),
+            "json" => Ok(Self::Json),
+            _ => Err(format!("\"{name}\" is no log format: write auto, text or json")),
+        }
+    }
 }
 
 /// What to log and how.

@@ -34,7 +34,8 @@ const MAX_HEADER_BYTES: usize = 64 << 10;
 const MAX_HEADERS: usize = 128;
 
 const HTTPS_PORT: &str = "this is an HTTPS port: use https://\n";
-const HTTP_PORT: &str = "this is a plain HTTP port: use http:// (docker: list it under \"insecure-registries\")\n";
+const HTTP_PORT: &str =
+    "this is a plain HTTP port: use http:// (docker: list it under \"insecure-registries\")\n";
 
 /// What all connections have in common.
 pub(super) struct Shared {
@@ -103,7 +104,8 @@ async fn serve(
     peer: SocketAddr,
     shared: &Shared,
 ) -> Result<(), Box<dyn StdError + Send + Sync>> {
-    let wait = if shared.tls.is_some() { shared.config.handshake_timeout } else { shared.config.idle_timeout };
+    let wait =
+        if shared.tls.is_some() { shared.config.handshake_timeout } else { shared.config.idle_timeout };
     let Some(first) = first_byte(&tcp, wait, &shared.shutdown).await? else { return Ok(()) };
     match (&shared.tls, first == TLS_HANDSHAKE) {
         (None, false) => serve_http1(tcp, peer, shared).await.map_err(Into::into),
@@ -124,7 +126,11 @@ async fn serve(
 }
 
 /// The first byte the client sends, left in the socket; `None` when it closes or the server stops first.
-async fn first_byte(tcp: &TcpStream, limit: Duration, shutdown: &CancellationToken) -> io::Result<Option<u8>> {
+async fn first_byte(
+    tcp: &TcpStream,
+    limit: Duration,
+    shutdown: &CancellationToken,
+) -> io::Result<Option<u8>> {
     let mut byte = [0];
     tokio::select! {
         () = shutdown.cancelled() => Ok(None),

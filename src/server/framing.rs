@@ -210,7 +210,11 @@ mod tests {
         assert_eq!(verdict.map_err(|(_, error)| error), expected, "{bytes:?}");
         let mut single = FramingScanner::default();
         let verdict = bytes.bytes().try_for_each(|byte| single.advance(&[byte]));
-        assert_eq!(verdict.map(|()| single.is_mid_message()).map_err(|(_, error)| error), expected, "{bytes:?}");
+        assert_eq!(
+            verdict.map(|()| single.is_mid_message()).map_err(|(_, error)| error),
+            expected,
+            "{bytes:?}"
+        );
     }
 
     #[test]
@@ -219,8 +223,14 @@ mod tests {
         check("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", Ok(false));
         check("PUT / HTTP/1.1\r\ncontent-length:  3 \r\n\r\nabcGET / HTTP/1.1\r\n\r\n", Ok(false));
         check("PUT / HTTP/1.1\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\nabc", Ok(false));
-        check("PUT / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\n", Ok(false));
-        check("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n", Ok(false));
+        check(
+            "PUT / HTTP/1.1\r\nTransfer-Encoding: Chunked\r\n\r\n3;x=y\r\nabc\r\n0\r\nT: v\r\n\r\n",
+            Ok(false),
+        );
+        check(
+            "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\n\r\n",
+            Ok(false),
+        );
     }
 
     #[test]
@@ -242,7 +252,10 @@ mod tests {
         check("PUT / HTTP/1.1\r\nContent-Length: 3, 3\r\n", Err(ContentLength));
         check("PUT / HTTP/1.1\r\nContent-Length: 99999999999999999999\r\n", Err(ContentLength));
         check("PUT / HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n", Err(TransferEncoding));
-        check("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n", Err(TransferEncoding));
+        check(
+            "PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\ntransfer-encoding: chunked\r\n",
+            Err(TransferEncoding),
+        );
         check("PUT / HTTP/1.1\r\nTransfer-Encoding: \x0bchunked\r\n", Err(TransferEncoding));
         check("GET / HTTP/1.1\nHost: a\r\n", Err(LineEnd));
         check("GET / HTTP/1.1\r\nA: b\rC: d\r\n", Err(LineEnd));
@@ -256,7 +269,10 @@ mod tests {
     fn a_padded_framing_header_is_not_overlooked() {
         let padding = " ".repeat(LONGEST_FRAMING_LINE);
         check(&format!("PUT / HTTP/1.1\r\nContent-Length:{padding}3\r\n"), Err(FramingError::ContentLength));
-        check(&format!("PUT / HTTP/1.1\r\nTransfer-Encoding:{padding}chunked\r\n"), Err(FramingError::TransferEncoding));
+        check(
+            &format!("PUT / HTTP/1.1\r\nTransfer-Encoding:{padding}chunked\r\n"),
+            Err(FramingError::TransferEncoding),
+        );
         check(&format!("GET / HTTP/1.1\r\nCookie:{padding}3\r\n\r\n"), Ok(false));
     }
 }

@@ -38,11 +38,7 @@ pub fn stack(app: Router, config: &Config) -> Router {
 
 /// Fails stalled request bodies, and says `Connection: close` when a request was answered before it was read:
 /// the rest of it stands in the way of the next one. The connection then lingers until the client has read.
-async fn watch_body(
-    State(limit): State<Duration>,
-    request: Request,
-    next: Next,
-) -> Response {
+async fn watch_body(State(limit): State<Duration>, request: Request, next: Next) -> Response {
     let version = request.version();
     let (parts, body) = request.into_parts();
     let (body, read_to_end) = WatchedBody::new(body, limit);

@@ -55,7 +55,8 @@ async fn http2_client_reads_the_status() {
         .unwrap();
     let url = format!("https://localhost:{}/reject", server.address.port());
     for _ in 0..3 {
-        let pieces = futures_util::stream::iter((0..50).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1 << 20])));
+        let pieces =
+            futures_util::stream::iter((0..50).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1 << 20])));
         let answer = client.patch(&url).body(reqwest::Body::wrap_stream(pieces)).send().await.unwrap();
         assert_eq!((answer.version(), answer.status().as_u16()), (axum::http::Version::HTTP_2, 401));
         assert_eq!(answer.text().await.unwrap(), "who are you?");
@@ -79,7 +80,9 @@ async fn a_body_that_was_read_keeps_the_connection() {
     let mut stream = server.connect().await;
     for _ in 0..2 {
         stream
-            .write_all(b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n")
+            .write_all(
+                b"POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            )
             .await
             .unwrap();
         let answer = read_answer(&mut stream).await;

@@ -48,7 +48,8 @@ async fn a_refusal_is_found_when_the_head_comes_in_pieces() {
 #[tokio::test]
 async fn a_malformed_chunk_fails_the_body() {
     let server = TestServer::plain(Config::default()).await;
-    let request = "POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n";
+    let request =
+        "POST /count HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcd\r\n0\r\n\r\n";
     let answer = exchange(&mut server.connect().await, request).await;
     assert_refused(&answer, "408"); // the test's handler maps every body error to 408
 }
@@ -60,7 +61,8 @@ async fn oversize_heads_are_answered_431() {
     assert_refused(&exchange(&mut server.connect().await, &long).await, "431");
     let many = format!("GET / HTTP/1.1\r\nHost: a\r\n{}\r\n", "A: b\r\n".repeat(200));
     assert_refused(&exchange(&mut server.connect().await, &many).await, "431");
-    let large = format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: {}\r\n\r\n", "c".repeat(60 << 10));
+    let large =
+        format!("GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nCookie: {}\r\n\r\n", "c".repeat(60 << 10));
     let answer = exchange(&mut server.connect().await, &large).await;
     assert!(answer.starts_with("HTTP/1.1 200"), "60 KiB are fine: {answer}");
 }
