@@ -1,12 +1,13 @@
 //! The one entrance of the API: parse, ask who it is, ask whether they may, then do it.
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, header};
+use http::{HeaderMap, Method, header, request::Parts};
 
 use super::{ApiState, Route, base, blobs, catalog, error::ApiError, headers, manifests, referrers, tags, uploads};
 use crate::{
@@ -30,26 +31,29 @@ pub(super) async fn handle(State(state): State<ApiState>, request: Request) -> R
 }
 
 async fn answer(state: &ApiState, request: Request, user: &mut Option<AuthenticatedUser>) -> Result<Response, ApiError> {
+    // A body cannot be shared between threads, so the rest of the request is looked at apart from it.
+    let (parts, body) = request.into_parts();
+    let route = Route::parse(&parts.method, parts.uri.path());
+    if route == Ok(Route::Preflight) {
+        return Ok(base::preflight());
+    }
     // Who asks comes before what is asked: a stranger learns nothing, not even what is out of grammar.
-    let identity = match Route::parse(request.method(), request.uri().path()) {
-        Ok(Route::Preflight) => return Ok(base::preflight()),
-        _ => authenticate(state, &request).await?,
-    };
+    let identity = authenticate(state, &parts).await?;
     if let Identity::User(name) = &identity {
         *user = Some(AuthenticatedUser(Arc::from(name.as_str())));
     }
-    let route = Route::parse(request.method(), request.uri().path())?;
+    let route = route?;
     if let Some((access, repository)) = route.required_access()
         && state.policy.authorize(&identity, access, repository) == Decision::Deny
     {
         return Err(if identity == Identity::Anonymous { AuthError::Missing.into() } else { ApiError::Denied });
     }
-    dispatch(state, route, request, &identity).await
+    dispatch(state, route, &identity, &parts, body).await
 }
 
-async fn authenticate(state: &ApiState, request: &Request) -> Result<Identity, ApiError> {
-    let credentials = credentials(request.headers())?;
-    let remote = request.extensions().get().copied().unwrap_or(RemoteAddress::UNKNOWN);
+async fn authenticate(state: &ApiState, parts: &Parts) -> Result<Identity, ApiError> {
+    let credentials = credentials(&parts.headers)?;
+    let remote = parts.extensions.get().copied().unwrap_or(RemoteAddress(Ipv4Addr::UNSPECIFIED.into()));
     Ok(state.authenticator.authenticate(credentials.as_ref(), remote).await?)
 }
 
@@ -66,26 +70,27 @@ fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError> {
     }
 }
 
-async fn dispatch(state: &ApiState, route: Route, request: Request, identity: &Identity) -> Result<Response, ApiError> {
+async fn dispatch(state: &ApiState, route: Route, identity: &Identity, parts: &Parts, body: Body) -> Result<Response, ApiError> {
     let registry = &state.registry;
+    let (uri, headers) = (&parts.uri, &parts.headers);
     match route {
         Route::Preflight => Ok(base::preflight()),
         Route::Ping => Ok(base::ping()),
-        Route::Catalog => catalog::list(registry, request.uri()).await,
-        Route::HeadBlob { repository, digest } => blobs::head(registry, &repository, &digest, request.headers()).await,
-        Route::GetBlob { repository, digest } => blobs::get(registry, &repository, &digest, request.headers()).await,
+        Route::Catalog => catalog::list(registry, uri).await,
+        Route::HeadBlob { repository, digest } => blobs::head(registry, &repository, &digest, headers).await,
+        Route::GetBlob { repository, digest } => blobs::get(registry, &repository, &digest, headers).await,
         Route::DeleteBlob { repository, digest } => blobs::delete(registry, &repository, &digest).await,
-        Route::StartUpload { repository } => uploads::start(state, identity, &repository, request).await,
+        Route::StartUpload { repository } => uploads::start(state, identity, &repository, parts, body).await,
         Route::UploadStatus { repository, upload } => uploads::status(registry, &repository, &upload).await,
-        Route::PatchUpload { repository, upload } => uploads::patch(registry, &repository, &upload, request).await,
-        Route::PutUpload { repository, upload } => uploads::put(registry, &repository, &upload, request).await,
+        Route::PatchUpload { repository, upload } => uploads::patch(registry, &repository, &upload, parts, body).await,
+        Route::PutUpload { repository, upload } => uploads::put(registry, &repository, &upload, parts, body).await,
         Route::CancelUpload { repository, upload } => uploads::cancel(registry, &repository, &upload).await,
         Route::HeadManifest { repository, reference } | Route::GetManifest { repository, reference } => {
-            manifests::get(registry, &repository, &reference, request.headers()).await
+            manifests::get(registry, &repository, &reference, headers).await
         }
-        Route::PutManifest { repository, reference } => manifests::put(registry, &repository, &reference, request).await,
+        Route::PutManifest { repository, reference } => manifests::put(registry, &repository, &reference, parts, body).await,
         Route::DeleteManifest { repository, reference } => manifests::delete(registry, &repository, &reference).await,
-        Route::ListTags { repository } => tags::list(registry, &repository, request.uri()).await,
-        Route::ListReferrers { repository, digest } => referrers::list(registry, &repository, &digest, request.uri()).await,
+        Route::ListTags { repository } => tags::list(registry, &repository, uri).await,
+        Route::ListReferrers { repository, digest } => referrers::list(registry, &repository, &digest, uri).await,
     }
 }

@@ -1,7 +1,7 @@
 //! Manifests: `/v2/<name>/manifests/<reference>`.
 
-use axum::{body::Body, extract::Request, response::Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::{body::Body, response::Response};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 
 use super::{error::ApiError, headers, pagination::query_values, request_body};
 use crate::{
@@ -37,9 +37,8 @@ pub(super) async fn get(registry: &Registry, repository: &RepositoryName, refere
 }
 
 /// `PUT`: stores a manifest under a tag, or under its digest with any number of `?tag=`.
-pub(super) async fn put(registry: &Registry, repository: &RepositoryName, reference: &Reference, request: Request) -> Result<Response, ApiError> {
-    let tags = requested_tags(&request)?;
-    let (parts, body) = request.into_parts();
+pub(super) async fn put(registry: &Registry, repository: &RepositoryName, reference: &Reference, parts: &Parts, body: Body) -> Result<Response, ApiError> {
+    let tags = requested_tags(&parts.uri)?;
     let bytes = request_body::whole(&parts.headers, body, registry.config().manifest_size_limit).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let stored = registry.put_manifest(repository, reference, &tags, content_type, bytes).await?;
@@ -56,8 +55,8 @@ pub(super) async fn put(registry: &Registry, repository: &RepositoryName, refere
     Ok(response)
 }
 
-fn requested_tags(request: &Request) -> Result<Vec<Tag>, ApiError> {
-    let values = query_values(request.uri(), "tag");
+fn requested_tags(uri: &Uri) -> Result<Vec<Tag>, ApiError> {
+    let values = query_values(uri, "tag");
     if values.len() > MOST_TAGS {
         let message = format!("one request sets at most {MOST_TAGS} tags");
         return Err(ApiError::Invalid(ErrorCode::TagInvalid, message));

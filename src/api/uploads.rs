@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use axum::{extract::Request, response::Response};
-use http::{HeaderMap, StatusCode, header};
+use axum::{body::Body, response::Response};
+use http::{HeaderMap, StatusCode, header, request::Parts};
 
 use super::{ApiState, error::ApiError, headers, pagination::query_value, request_body};
 use crate::{
@@ -13,9 +13,10 @@ use crate::{
 };
 
 /// `POST`: starts an upload; with `mount`, tries to have the blob without one; with `digest`, takes it whole.
-pub(super) async fn start(state: &ApiState, identity: &Identity, repository: &RepositoryName, request: Request) -> Result<Response, ApiError> {
+pub(super) async fn start(state: &ApiState, identity: &Identity, repository: &RepositoryName, parts: &Parts,
+    body: Body) -> Result<Response, ApiError> {
     let registry = &state.registry;
-    let uri = request.uri();
+    let uri = &parts.uri;
     if let Some(digest) = query_value(uri, "mount") {
         let digest: Digest = digest.parse().map_err(ApiError::grammar(ErrorCode::DigestInvalid))?;
         let from = query_value(uri, "from").filter(|from| !from.is_empty());
@@ -32,7 +33,6 @@ pub(super) async fn start(state: &ApiState, identity: &Identity, repository: &Re
     let upload = registry.start_upload(repository, algorithm).await?;
     match digest {
         Some(digest) => {
-            let (parts, body) = request.into_parts();
             let expected = announced_range(&parts.headers, 0)?;
             commit(registry, repository, &upload, expected, body, &digest).await
         }
@@ -67,8 +67,8 @@ pub(super) async fn status(registry: &Registry, repository: &RepositoryName, upl
 }
 
 /// `PATCH`: appends a chunk, or all of a stream.
-pub(super) async fn patch(registry: &Registry, repository: &RepositoryName, upload: &UploadId, request: Request) -> Result<Response, ApiError> {
-    let (parts, body) = request.into_parts();
+pub(super) async fn patch(registry: &Registry, repository: &RepositoryName, upload: &UploadId, parts: &Parts,
+    body: Body) -> Result<Response, ApiError> {
     let expected = content_range(&parts.headers)?;
     let appended = registry.append_to_upload(repository, upload, expected, request_body::stream(body)).await;
     let offset = appended.map_err(|error| failed(repository, upload, error))?;
@@ -76,12 +76,12 @@ pub(super) async fn patch(registry: &Registry, repository: &RepositoryName, uplo
 }
 
 /// `PUT`: appends what is left and makes it a blob.
-pub(super) async fn put(registry: &Registry, repository: &RepositoryName, upload: &UploadId, request: Request) -> Result<Response, ApiError> {
-    let Some(digest) = query_digest(request.uri(), "digest")? else {
+pub(super) async fn put(registry: &Registry, repository: &RepositoryName, upload: &UploadId, parts: &Parts,
+    body: Body) -> Result<Response, ApiError> {
+    let Some(digest) = query_digest(&parts.uri, "digest")? else {
         let message = "the last request of an upload names the digest of the content: ?digest=".to_owned();
         return Err(ApiError::Invalid(ErrorCode::DigestInvalid, message));
     };
-    let (parts, body) = request.into_parts();
     let expected = content_range(&parts.headers)?;
     commit(registry, repository, upload, expected, body, &digest).await
 }
@@ -92,7 +92,7 @@ pub(super) async fn cancel(registry: &Registry, repository: &RepositoryName, upl
     Ok(headers::empty(StatusCode::NO_CONTENT))
 }
 
-async fn commit(registry: &Registry, repository: &RepositoryName, upload: &UploadId, expected: Option<RangeInclusive<u64>>, body: axum::body::Body, digest: &Digest) -> Result<Response, ApiError> {
+async fn commit(registry: &Registry, repository: &RepositoryName, upload: &UploadId, expected: Option<RangeInclusive<u64>>, body: Body, digest: &Digest) -> Result<Response, ApiError> {
     let committed = registry.commit_upload(repository, upload, expected, request_body::stream(body), digest).await;
     committed.map_err(|error| failed(repository, upload, error))?;
     Ok(created(repository, digest))

@@ -16,7 +16,7 @@ use crate::tls::{self, CertificateFacts, CertificateFiles};
 /// Makes, shows and checks the registry's certificates
 #[derive(Debug, Args)]
 #[command(after_help = "Examples:\n  pakhuis cert generate --name docker-registry.dccn.nl\n  pakhuis cert check --within 30d")]
-pub struct Cert {
+pub(super) struct Cert {
     #[command(subcommand)]
     command: Command,
 }
@@ -96,7 +96,7 @@ struct Check {
 
 impl Cert {
     /// Runs the subcommand.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self.command {
             Command::Generate(command) => command.run(),
             Command::Show(command) => command.run(),

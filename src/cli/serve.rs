@@ -125,9 +125,10 @@ fn application(config: &Config, ca_certificate: Option<&Path>, port: u16, shutdo
     let storage = Storage::open(config.storage.clone())?;
     tracing::info!(directory = %storage.directory().display(), "serving the volume");
     let registry = Registry::new(storage, config.registry.clone());
-    let authenticator = Authenticator::new(config.auth.clone())?;
-    tokio::spawn(authenticator.clone().watch(shutdown.clone()));
-    let policy = Policy::new(config.auth.htpasswd.is_none());
+    let authenticator = Authenticator::open(config.auth.clone())?;
+    let (watched, until) = (authenticator.clone(), shutdown.clone());
+    tokio::spawn(async move { watched.watch(until).await });
+    let policy = Policy::new(&config.auth);
     let readiness = {
         let registry = registry.clone();
         Arc::new(move || {

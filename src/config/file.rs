@@ -23,7 +23,6 @@ pub struct ConfigFile {
 /// `[server]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
 pub struct ServerSection {
     pub listen: Option<String>,
     pub max_connections: Option<u64>,
@@ -36,7 +35,6 @@ pub struct ServerSection {
 /// `[storage]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
 pub struct StorageSection {
     pub root: Option<PathBuf>,
 }
@@ -44,7 +42,6 @@ pub struct StorageSection {
 /// `[auth]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
 pub struct AuthSection {
     pub enabled: Option<bool>,
     pub htpasswd: Option<PathBuf>,
@@ -55,7 +52,6 @@ pub struct AuthSection {
 /// `[tls]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
 pub struct TlsSection {
     pub enabled: Option<bool>,
     pub certificate: Option<PathBuf>,
@@ -66,7 +62,6 @@ pub struct TlsSection {
 /// `[registry]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
 pub struct RegistrySection {
     pub manifest_size_limit: Option<u64>,
     pub sparse_indexes: Option<bool>,
@@ -76,7 +71,6 @@ pub struct RegistrySection {
 /// `[ui]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
 pub struct UiSection {
     pub enabled: Option<bool>,
     pub external_host: Option<String>,
@@ -86,7 +80,6 @@ pub struct UiSection {
 /// `[log]`
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-#[expect(missing_docs, reason = "the keys are described in config/pakhuis.toml")]
 pub struct LogSection {
     pub format: Option<String>,
     pub level: Option<String>,

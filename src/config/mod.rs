@@ -168,9 +168,9 @@ fn auth_config(layers: &mut Layers<'_>, flags: &Flags, file: &ConfigFile) -> Res
         let value = bcrypt_cost.to_string();
         return Err(ConfigError::Value { key: "auth.bcrypt_cost", origin: "file".to_owned(), value, expected: "number from 4 to 16" });
     }
-    let cache_ttl = layers.duration("auth.cache_ttl", file.auth.cache_ttl.as_deref(), defaults.cache_ttl)?;
+    let cache_lifetime = layers.duration("auth.cache_ttl", file.auth.cache_ttl.as_deref(), defaults.cache_lifetime)?;
     let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    Ok((auth::Config { htpasswd: enabled.then_some(path), bcrypt_cost, cache_ttl, ..defaults }, directory))
+    Ok((auth::Config { htpasswd: enabled.then_some(path), bcrypt_cost, cache_lifetime, ..defaults }, directory))
 }
 
 fn registry_config(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<registry::Config, ConfigError> {

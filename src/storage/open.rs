@@ -60,7 +60,9 @@ impl Storage {
     ///
     /// # Errors
     /// When there are two trees, the tree is incomplete, or it was there before and no longer is.
-    pub fn open(config: Config) -> Result<Self, OpenError> {
+    pub fn open(mut config: Config) -> Result<Self, OpenError> {
+        // A relative path has no parent to flush.
+        config.root = absolute(&config.root);
         let root = config.root.clone();
         let (shallow, deep) = (root.join(V2), root.join(DEEP_V2));
         let v2 = match (is_tree(&shallow), is_tree(&deep)) {
@@ -140,7 +142,7 @@ fn is_tree(v2: &Path) -> bool {
 
 fn refuse_if_remembered(config: &Config) -> Result<(), OpenError> {
     let Some(path) = &config.remembered_roots else { return Ok(()) };
-    if read_remembered(path)?.lines().any(|line| Path::new(line) == absolute(&config.root)) {
+    if read_remembered(path)?.lines().any(|line| Path::new(line) == config.root) {
         return Err(OpenError::LooksUnmounted { root: config.root.clone(), remembered: path.clone() });
     }
     Ok(())
@@ -149,7 +151,7 @@ fn refuse_if_remembered(config: &Config) -> Result<(), OpenError> {
 fn remember(config: &Config) -> Result<(), OpenError> {
     let Some(path) = &config.remembered_roots else { return Ok(()) };
     let mut text = read_remembered(path)?;
-    let root = absolute(&config.root);
+    let root = &config.root;
     if text.lines().any(|line| Path::new(line) == root) {
         return Ok(());
     }
