@@ -64,7 +64,7 @@ pub struct TlsSection {
 #[serde(deny_unknown_fields, default)]
 pub struct RegistrySection {
     pub manifest_size_limit: Option<u64>,
-    pub sparse_indexes: Option<bool>,
+    pub sparse_manifests: Option<bool>,
     pub delete_enabled: Option<bool>,
 }
 

@@ -182,7 +182,7 @@ fn registry_config(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<registr
     }
     Ok(registry::Config {
         manifest_size_limit,
-        sparse_indexes: layers.switch("registry.sparse_indexes", file.registry.sparse_indexes, defaults.sparse_indexes),
+        sparse_manifests: layers.switch("registry.sparse_manifests", file.registry.sparse_manifests, defaults.sparse_manifests),
         delete_enabled: layers.switch("registry.delete_enabled", file.registry.delete_enabled, defaults.delete_enabled),
         ..defaults
     })

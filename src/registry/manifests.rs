@@ -248,22 +248,23 @@ impl PutManifest {
         }
     }
 
-    /// Everything the manifest needs must be in this repository. The subject need not be (specification,
+    /// Everything the manifest needs must be in this repository, unless sparse manifests are accepted. The subject need not be (specification,
     /// Pushing Manifests with Subject); the children of an index may be blobs (BuildKit's cache).
     fn check_references(&self, storage: &Storage, manifest: &Manifest) -> Result<(), RegistryError> {
+        if self.config.sparse_manifests {
+            return Ok(());
+        }
         let mut missing = BTreeSet::new();
         for blob in manifest.required_blobs() {
             if storage.blob_size(&self.repository, &blob.digest)?.is_none() {
                 missing.insert(blob.digest.clone());
             }
         }
-        if !self.config.sparse_indexes {
-            for child in &manifest.manifests {
-                if !storage.has_manifest(&self.repository, &child.digest)?
-                    && storage.blob_size(&self.repository, &child.digest)?.is_none()
-                {
-                    missing.insert(child.digest.clone());
-                }
+        for child in &manifest.manifests {
+            if !storage.has_manifest(&self.repository, &child.digest)?
+                && storage.blob_size(&self.repository, &child.digest)?.is_none()
+            {
+                missing.insert(child.digest.clone());
             }
         }
         if missing.is_empty() {

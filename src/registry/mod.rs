@@ -33,8 +33,8 @@ use crate::storage::{Storage, StorageError};
 pub struct Config {
     /// Largest manifest accepted, in bytes. Clients read at least 4 MiB.
     pub manifest_size_limit: usize,
-    /// Accept indexes whose children are not in the repository.
-    pub sparse_indexes: bool,
+    /// Accept manifests that name layers or images which are not in the repository.
+    pub sparse_manifests: bool,
     /// Accept deletion of tags, manifests and blobs.
     pub delete_enabled: bool,
     /// Calls on the volume at once, of each of three kinds.
@@ -49,7 +49,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             manifest_size_limit: 4 << 20,
-            sparse_indexes: false,
+            sparse_manifests: false,
             delete_enabled: true,
             volume_calls: 64,
             volume_deadline: Duration::from_secs(30),

@@ -10,7 +10,7 @@ const FEWEST_TESTS: u64 = 1000;
 
 #[test]
 fn every_test_of_the_development_specification_passes() {
-    let server = TestServer::start(Options { sparse_indexes: true, ..Options::default() });
+    let server = TestServer::start(Options { sparse_manifests: true, ..Options::default() });
     let results = server.directory().join("results");
     let mut command = go_tool("conformance", "github.com/opencontainers/distribution-spec/conformance");
     command

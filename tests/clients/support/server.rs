@@ -24,7 +24,7 @@ pub(crate) struct Options {
     /// The volume; without one, an empty directory that goes away with the server.
     pub(crate) storage_root: Option<PathBuf>,
     /// Whether an index may name manifests that are not there.
-    pub(crate) sparse_indexes: bool,
+    pub(crate) sparse_manifests: bool,
     /// Text that is added at the end of the configuration file.
     pub(crate) extra_configuration: String,
 }
@@ -35,7 +35,7 @@ impl Default for Options {
             listen: IpAddr::V4(Ipv4Addr::LOCALHOST),
             names: ["localhost", "127.0.0.1", "registry.test"].map(String::from).to_vec(),
             storage_root: None,
-            sparse_indexes: false,
+            sparse_manifests: false,
             extra_configuration: String::new(),
         }
     }
@@ -257,13 +257,13 @@ impl TestServer {
     fn pakhuis_command(&self, address_file: &Path) -> Command {
         let configuration = format!(
             "[server]\nlisten = {}\n\n[storage]\nroot = {}\n\n[auth]\nhtpasswd = {}\n\n\
-             [tls]\ncertificate = {}\nkey = {}\n\n[registry]\nsparse_indexes = {}\n{}",
+             [tls]\ncertificate = {}\nkey = {}\n\n[registry]\nsparse_manifests = {}\n{}",
             quoted(&self.address.to_string()),
             quoted(&self.storage_root.to_string_lossy()),
             quoted(&self.directory.path().join("htpasswd").to_string_lossy()),
             quoted(&self.certificates.certificate.to_string_lossy()),
             quoted(&self.certificates.key.to_string_lossy()),
-            self.options.sparse_indexes,
+            self.options.sparse_manifests,
             self.options.extra_configuration,
         );
         let file = self.directory.path().join("pakhuis.toml");
