@@ -1,0 +1,170 @@
+//! Follows the htpasswd file by reading it every few seconds: notifications do not tell of what another NFS
+//! client wrote, and time stamps come from caches. The file is small, so it is read whole and compared.
+
+use std::{
+    io,
+    path::Path,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Authenticator, Gate};
+use crate::auth::{
+    PasswordHash,
+    htpasswd::{self, Users},
+};
+
+/// What is known of the file.
+pub(super) struct Loaded {
+    state: State,
+    /// Stands in for the hash of a user who does not exist, at the cost of those who do.
+    stand_in: PasswordHash,
+}
+
+enum State {
+    /// Read, with this text; an absent file has no users.
+    Read { users: Users, text: Option<Vec<u8>> },
+    /// It cannot be read, and what was read last is too old to rely on.
+    Unavailable,
+}
+
+impl Loaded {
+    /// The state at the start, when there is no earlier one to fall back on.
+    pub(super) fn first(file: &Path, usual_cost: u32) -> Self {
+        match read(file) {
+            Ok(text) => Self::of(file, text, usual_cost),
+            Err(error) => {
+                tracing::error!(file = %file.display(), %error, "cannot read the user file; nobody can sign in");
+                Self::unavailable(usual_cost)
+            }
+        }
+    }
+
+    /// The users, unless the file cannot be read.
+    pub(super) fn users(&self) -> Option<&Users> {
+        match &self.state {
+            State::Read { users, .. } => Some(users),
+            State::Unavailable => None,
+        }
+    }
+
+    pub(super) fn stand_in(&self) -> &PasswordHash {
+        &self.stand_in
+    }
+
+    /// Takes a new text and reports what is wrong with it; called once per change.
+    fn of(file: &Path, text: Option<Vec<u8>>, usual_cost: u32) -> Self {
+        let (users, problems) = Users::parse(text.as_deref().unwrap_or_default());
+        let file = file.display();
+        match &text {
+            Some(_) => tracing::info!(%file, users = users.len(), "read the user file"),
+            None => tracing::warn!(%file, "there is no user file; nobody can sign in"),
+        }
+        for problem in problems {
+            tracing::warn!(%file, "{problem}");
+        }
+        let stand_in = PasswordHash::stand_in(users.usual_cost().unwrap_or(usual_cost));
+        Self { state: State::Read { users, text }, stand_in }
+    }
+
+    fn unavailable(usual_cost: u32) -> Self {
+        Self { state: State::Unavailable, stand_in: PasswordHash::stand_in(usual_cost) }
+    }
+
+    fn has_text(&self, text: Option<&[u8]>) -> bool {
+        matches!(&self.state, State::Read { text: known, .. } if known.as_deref() == text)
+    }
+}
+
+impl Authenticator {
+    /// Follows the htpasswd file until `shutdown`. To be spawned once, beside the server.
+    ///
+    /// A change counts after [`poll_interval`](crate::auth::Config::poll_interval), also for credentials that
+    /// were proven before. An absent file has no users. While the file cannot be read, also because the file
+    /// server hangs, the users last read remain for
+    /// [`read_error_grace`](crate::auth::Config::read_error_grace); then nobody gets in until it can be read.
+    pub async fn watch(&self, shutdown: CancellationToken) {
+        let follow = async {
+            match &self.gate {
+                Some(gate) => follow(gate).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = shutdown.cancelled() => {}
+            () = follow => {}
+        }
+    }
+}
+
+async fn follow(gate: &Arc<Gate>) {
+    let mut last_read = Instant::now();
+    let mut failing = false;
+    loop {
+        tokio::time::sleep(gate.config.poll_interval).await;
+        let file = gate.file.clone();
+        let mut reading = tokio::task::spawn_blocking(move || read(&file));
+        let deadline = (last_read + gate.config.read_error_grace).into();
+        let outcome = tokio::select! {
+            outcome = &mut reading => outcome,
+            () = tokio::time::sleep_until(deadline) => {
+                gate.close("the file server does not answer");
+                // A second read would only hang beside the first.
+                reading.await
+            }
+        };
+        match outcome.unwrap_or_else(|error| Err(io::Error::other(error))) {
+            Ok(text) => {
+                last_read = Instant::now();
+                if !gate.loaded.load().has_text(text.as_deref()) {
+                    let loaded = Loaded::of(&gate.file, text, gate.config.bcrypt_cost);
+                    gate.loaded.store(Arc::new(loaded));
+                } else if failing {
+                    tracing::info!(file = %gate.file.display(), "the user file can be read again");
+                }
+                failing = false;
+            }
+            Err(error) => {
+                if !failing {
+                    let grace = gate.config.read_error_grace;
+                    tracing::warn!(file = %gate.file.display(), %error, ?grace, "cannot read the user file");
+                }
+                failing = true;
+                if last_read.elapsed() >= gate.config.read_error_grace {
+                    gate.close("it could not be read for too long");
+                }
+            }
+        }
+    }
+}
+
+impl Gate {
+    /// Lets nobody in any more; says so once.
+    fn close(&self, why: &str) {
+        if self.loaded.load().users().is_some() {
+            tracing::error!(file = %self.file.display(), "nobody can sign in: {why}");
+            self.loaded.store(Arc::new(Loaded::unavailable(self.config.bcrypt_cost)));
+        }
+    }
+}
+
+/// The text of the file, `None` when it is absent.
+fn read(file: &Path) -> io::Result<Option<Vec<u8>>> {
+    /// An editor that renames the old file away before it writes the new one needs no longer.
+    const SECOND_LOOK: Duration = Duration::from_millis(200);
+    let look = || match htpasswd::read(file) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    };
+    match look()? {
+        Some(text) => Ok(Some(text)),
+        None => {
+            thread::sleep(SECOND_LOOK);
+            look()
+        }
+    }
+}
