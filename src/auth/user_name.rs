@@ -96,7 +96,8 @@ mod tests {
         for name in ["Jan Jansen", "é", "a/b", &"a".repeat(255)] {
             assert!(name.parse::<UserName>().is_ok(), "{name:?} was not read");
         }
-        for name in ["", "#ana", " ana", "ana ", "a:b", "a\nb", "a\rb", "a\0b", "a\u{9b}b", &"a".repeat(256)] {
+        for name in ["", "#ana", " ana", "ana ", "a:b", "a\nb", "a\rb", "a\0b", "a\u{9b}b", &"a".repeat(256)]
+        {
             assert!(name.parse::<UserName>().is_err(), "{name:?} was read");
         }
     }

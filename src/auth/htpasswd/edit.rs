@@ -13,7 +13,6 @@ use super::{
 use crate::auth::{InvalidUserName, PasswordHash, UserName};
 
 /// A change that is in the file, on stable storage.
-#[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Edited {
     /// `false` when the file now belongs to who ran the command, because giving it to its former owner or group

@@ -72,9 +72,8 @@ impl Lock {
 
     /// Whether the lock is still ours, and not taken away because we were too slow.
     pub(super) fn is_held(&self) -> bool {
-        look_at(&self.path).is_ok_and(|found| {
-            found.is_some_and(|(content, _)| content == self.token.as_bytes())
-        })
+        look_at(&self.path)
+            .is_ok_and(|found| found.is_some_and(|(content, _)| content == self.token.as_bytes()))
     }
 }
 
@@ -112,11 +111,11 @@ fn remove_if_stale(file: &Path, lock: &Path, stale_after: Duration) -> io::Resul
 
 /// The content and the time stamp of a lock, `None` when it has gone.
 fn look_at(lock: &Path) -> io::Result<Option<(Vec<u8>, SystemTime)>> {
-    let look = || {
-        let mut file = open_fresh(lock)?;
+    let look = || -> io::Result<(Vec<u8>, SystemTime)> {
+        let file = open_fresh(lock)?;
         let mut content = Vec::new();
-        io::Read::by_ref(&mut file).take(256).read_to_end(&mut content)?;
-        Ok::<_, io::Error>((content, file.metadata()?.modified()?))
+        (&file).take(256).read_to_end(&mut content)?;
+        Ok((content, file.metadata()?.modified()?))
     };
     match look() {
         Ok(found) => Ok(Some(found)),

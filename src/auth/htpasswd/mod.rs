@@ -145,10 +145,10 @@ impl<'a> Line<'a> {
 
 /// Reads the file as it is now, also when another client of an NFS server has just replaced it. Blocks.
 pub fn read(file: &Path) -> io::Result<Vec<u8>> {
-    let look = || {
+    let look = || -> io::Result<Vec<u8>> {
         let mut text = Vec::new();
         open_fresh(file)?.take(MAX_FILE_LENGTH + 1).read_to_end(&mut text)?;
-        Ok::<_, io::Error>(text)
+        Ok(text)
     };
     let text = match look() {
         // Replaced between the opening and the reading.

@@ -29,8 +29,7 @@ impl<'a> Replacement<'a> {
         let temporary = beside(file, ".", &format!(".{}.tmp", random_token()?));
         let mut made = create_exclusively(&temporary)?;
         let new = made.metadata()?;
-        let mut replacement =
-            Self { file, temporary, identity: (new.dev(), new.ino()), owner_kept: true };
+        let mut replacement = Self { file, temporary, identity: (new.dev(), new.ino()), owner_kept: true };
         made.write_all(text)?;
         match fs::metadata(file) {
             Ok(old) => {

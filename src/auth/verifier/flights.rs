@@ -10,23 +10,28 @@ use tokio::sync::OnceCell;
 use super::Key;
 
 /// The questions being answered now.
-#[derive(Default)]
-pub(super) struct Flights(Arc<Mutex<HashMap<Key, Arc<OnceCell<bool>>>>>);
+#[derive(Clone, Default)]
+pub(super) struct Flights(Arc<Mutex<HashMap<Key, Flight>>>);
 
-/// A seat in a flight. The cell hands the work on to the next seat when the one who does it is dropped.
+#[derive(Default)]
+struct Flight {
+    seats: usize,
+    cell: Arc<OnceCell<bool>>,
+}
+
+/// A seat in a flight, which ends when its last seat is dropped.
 pub(super) struct Seat {
-    flights: Arc<Mutex<HashMap<Key, Arc<OnceCell<bool>>>>>,
+    flights: Flights,
     key: Key,
-    cell: Option<Arc<OnceCell<bool>>>,
-    empty: OnceCell<bool>,
+    cell: Arc<OnceCell<bool>>,
 }
 
 impl Flights {
-    /// Takes a seat; the flight ends when its last seat is dropped.
     pub(super) fn join(&self, key: Key) -> Seat {
-        let cell =
-            Arc::clone(self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(key).or_default());
-        Seat { flights: Arc::clone(&self.0), key, cell: Some(cell), empty: OnceCell::new() }
+        let mut flights = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let flight = flights.entry(key).or_default();
+        flight.seats += 1;
+        Seat { flights: self.clone(), key, cell: Arc::clone(&flight.cell) }
     }
 
     #[cfg(test)]
@@ -36,18 +41,20 @@ impl Flights {
 }
 
 impl Seat {
+    /// Where the answer will be. When the one who works on it is dropped, the cell lets the next one do it.
     pub(super) fn cell(&self) -> &OnceCell<bool> {
-        self.cell.as_deref().unwrap_or(&self.empty)
+        &self.cell
     }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let mut flights = self.flights.lock().unwrap_or_else(PoisonError::into_inner);
-        // Given up under the lock, so that the last of two who leave together sees that it is the last.
-        drop(self.cell.take());
-        if flights.get(&self.key).is_some_and(|cell| Arc::strong_count(cell) == 1) {
-            flights.remove(&self.key);
+        let mut flights = self.flights.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(flight) = flights.get_mut(&self.key) {
+            flight.seats -= 1;
+            if flight.seats == 0 {
+                flights.remove(&self.key);
+            }
         }
     }
 }

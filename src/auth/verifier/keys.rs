@@ -63,7 +63,9 @@ mod tests {
         };
         let one = key("ab", "c", 4);
         assert_eq!(one, key("ab", "c", 4));
-        for other in [key("a", "bc", 4), key("ab", "C", 4), key("Ab", "c", 4), key("ab", "c", 5), key("abc", "", 4)] {
+        for other in
+            [key("a", "bc", 4), key("ab", "C", 4), key("Ab", "c", 4), key("ab", "c", 5), key("abc", "", 4)]
+        {
             assert_ne!(one, other);
         }
         let elsewhere = Keys::random().unwrap();

@@ -69,7 +69,8 @@ impl Authenticator {
         let Some(file) = config.htpasswd.clone() else {
             return Ok(Self { gate: None });
         };
-        let remember = |lifetime| Cache::builder().max_capacity(MAX_REMEMBERED).time_to_live(lifetime).build();
+        let remember =
+            |lifetime| Cache::builder().max_capacity(MAX_REMEMBERED).time_to_live(lifetime).build();
         let gate = Gate {
             loaded: ArcSwap::from_pointee(Loaded::first(&file, config.bcrypt_cost)),
             keys: Keys::random()?,
@@ -149,11 +150,7 @@ impl Gate {
     /// What is known of this credential. The key covers the stored hash, so a changed password or a new user is
     /// a new question, and a remembered failure can never refuse a right password.
     fn remembered(&self, key: &Key) -> Option<bool> {
-        if self.proven.get(key).is_some() {
-            Some(true)
-        } else {
-            self.failed.get(key).map(|()| false)
-        }
+        if self.proven.get(key).is_some() { Some(true) } else { self.failed.get(key).map(|()| false) }
     }
 
     /// Hashes the password when its turn comes, and remembers the answer.
