@@ -38,7 +38,7 @@ impl PasswordHash {
     /// keeps a core busy for many seconds.
     pub const COSTS: std::ops::RangeInclusive<u32> = 4..=17;
 
-    /// Hashes a new password. Blocks for as long as the cost says (10: some 50 ms).
+    /// Hashes a new password. Blocks for as long as the cost says.
     pub fn create(password: &Password, cost: u32) -> Result<Self, HashError> {
         password.check_new()?;
         if !Self::COSTS.contains(&cost) {

@@ -48,7 +48,7 @@ pub enum EditError {
 /// Adds a user who is not there yet; makes the file (mode 0600) where there is none. Blocks.
 pub fn add_user(file: &Path, name: &UserName, hash: &PasswordHash) -> Result<Edited, EditError> {
     name.check_new()?;
-    edit(file, Patience::USUAL, &|text| match set(text, name, hash) {
+    edit(file, Patience::USUAL, |text| match set(text, name, hash) {
         (_, true) => Err(EditError::Exists(name.clone())),
         (mut changed, false) => {
             if !changed.is_empty() && !changed.ends_with(b"\n") {
@@ -62,7 +62,7 @@ pub fn add_user(file: &Path, name: &UserName, hash: &PasswordHash) -> Result<Edi
 
 /// Changes the password of a user who is there. Blocks.
 pub fn set_password(file: &Path, name: &UserName, hash: &PasswordHash) -> Result<Edited, EditError> {
-    edit(file, Patience::USUAL, &|text| match set(text, name, hash) {
+    edit(file, Patience::USUAL, |text| match set(text, name, hash) {
         (changed, true) => Ok(changed),
         (_, false) => Err(EditError::Unknown(name.clone())),
     })
@@ -70,7 +70,7 @@ pub fn set_password(file: &Path, name: &UserName, hash: &PasswordHash) -> Result
 
 /// Removes a user who is there. Blocks.
 pub fn remove_user(file: &Path, name: &UserName) -> Result<Edited, EditError> {
-    edit(file, Patience::USUAL, &|text| {
+    edit(file, Patience::USUAL, |text| {
         let kept: Vec<&[u8]> = lines(text).filter(|line| !is_of(line, name)).collect();
         if kept.len() == lines(text).count() {
             return Err(EditError::Unknown(name.clone()));
@@ -110,7 +110,7 @@ fn is_of(line: &[u8], wanted: &UserName) -> bool {
 pub(super) fn edit(
     file: &Path,
     patience: Patience,
-    change: &dyn Fn(&[u8]) -> Result<Vec<u8>, EditError>,
+    change: impl Fn(&[u8]) -> Result<Vec<u8>, EditError>,
 ) -> Result<Edited, EditError> {
     let failed = |source| EditError::Io { path: file.to_owned(), source };
     let target = resolve(file).map_err(failed)?;

@@ -205,7 +205,7 @@ fn leave_lock(file: &Path, content: &str, age: Duration) -> PathBuf {
 fn a_fresh_lock_is_respected() {
     let (directory, file) = place();
     leave_lock(&file, "somebody", Duration::from_secs(20));
-    let outcome = edit(&file, IMPATIENT, &|_| Ok(b"ana:x\n".to_vec()));
+    let outcome = edit(&file, IMPATIENT, |_| Ok(b"ana:x\n".to_vec()));
     assert!(matches!(outcome, Err(EditError::Locked(_))), "{outcome:?}");
     assert_only(&directory, &["htpasswd.lock"]);
 }
@@ -238,7 +238,7 @@ fn who_lost_the_lock_begins_again_with_what_is_there_by_then() {
     let (_directory, file) = place();
     fs::write(&file, "ana:x\n").unwrap();
     let rounds = std::cell::Cell::new(0);
-    edit(&file, IMPATIENT, &|text| {
+    edit(&file, IMPATIENT, |text| {
         if rounds.replace(rounds.get() + 1) == 0 {
             // Somebody took the lock for left behind, added bob and was done.
             fs::remove_file(file.with_file_name("htpasswd.lock")).unwrap();
