@@ -15,6 +15,7 @@ mod containerd;
 mod crane;
 mod distribution;
 mod docker;
+mod htpasswd;
 mod kill;
 mod oras;
 mod podman;
