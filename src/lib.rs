@@ -5,8 +5,6 @@
 //! it is by [`auth`], and is answered by [`api`] (`/v2`, for clients) or [`ui`] (pages, for people). [`config`]
 //! gathers what an operator writes, [`cli`] is the command `pakhuis`. `docs/architecture.md` has the map.
 
-pub mod auth;
-pub mod cli;
 pub mod oci;
 pub mod storage;
 pub mod registry;

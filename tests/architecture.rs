@@ -17,7 +17,9 @@ impl Source {
     }
 
     fn is_test(&self) -> bool {
-        self.path.iter().any(|part| part == "tests" || part == "tests.rs" || part.to_string_lossy().ends_with("_tests.rs"))
+        self.path.iter().any(|part| {
+            part == "tests" || part == "tests.rs" || part.to_string_lossy().ends_with("_tests.rs")
+        })
     }
 }
 
@@ -30,8 +32,11 @@ fn sources() -> Vec<Source> {
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = fs::read_to_string(&path).expect("a source file");
                 let text = text.split("\n#[cfg(test)]\nmod tests {").next().unwrap_or_default();
-                let code: Vec<&str> =
-                    text.lines().map(|line| line.split("// ").next().unwrap_or_default()).filter(|line| !line.trim_start().starts_with("//")).collect();
+                let code: Vec<&str> = text
+                    .lines()
+                    .map(|line| line.split("// ").next().unwrap_or_default())
+                    .filter(|line| !line.trim_start().starts_with("//"))
+                    .collect();
                 let path = path.strip_prefix(root).expect("below the root").to_path_buf();
                 found.push(Source { path, code: code.join("\n") });
             }
@@ -69,7 +74,11 @@ fn forbid_rooms(room: &str, names: &[&str], rule: &str) {
 
 #[test]
 fn oci_is_pure() {
-    forbid("oci", &["std::fs", "std::io", "tokio", "http::", "crate::"], "oci does no I/O and uses nothing of ours");
+    forbid(
+        "oci",
+        &["std::fs", "std::io", "tokio", "http::", "crate::"],
+        "oci does no I/O and uses nothing of ours",
+    );
 }
 
 #[test]
@@ -81,23 +90,39 @@ fn storage_and_registry_do_not_know_http() {
 
 #[test]
 fn storage_is_below_everything() {
-    forbid_rooms("storage", &["registry", "auth", "api", "ui", "server", "tls", "config", "cli", "observability"], "storage uses oci alone");
+    forbid_rooms(
+        "storage",
+        &["registry", "auth", "api", "ui", "server", "tls", "config", "cli", "observability"],
+        "storage uses oci alone",
+    );
 }
 
 #[test]
 fn registry_does_not_ask_who_it_is() {
-    forbid_rooms("registry", &["auth", "api", "ui", "server", "tls", "config", "cli"], "registry uses storage and oci; callers authorise first");
+    forbid_rooms(
+        "registry",
+        &["auth", "api", "ui", "server", "tls", "config", "cli"],
+        "registry uses storage and oci; callers authorise first",
+    );
 }
 
 #[test]
 fn auth_stands_alone() {
-    forbid_rooms("auth", &["storage", "registry", "api", "ui", "server", "tls", "config", "cli"], "auth uses oci alone");
+    forbid_rooms(
+        "auth",
+        &["storage", "registry", "api", "ui", "server", "tls", "config", "cli"],
+        "auth uses oci alone",
+    );
 }
 
 #[test]
 fn api_and_ui_touch_no_storage_and_not_each_other() {
     for room in ["api", "ui"] {
-        forbid_rooms(room, &["storage", "config", "cli", "server", "tls"], "api and ui use registry and auth");
+        forbid_rooms(
+            room,
+            &["storage", "config", "cli", "server", "tls"],
+            "api and ui use registry and auth",
+        );
         forbid(room, &["std::fs", "tokio::fs"], "api and ui open no file");
     }
     forbid_rooms("ui", &["api"], "ui imports nothing from api");
@@ -107,16 +132,29 @@ fn api_and_ui_touch_no_storage_and_not_each_other() {
 #[test]
 fn only_the_command_line_reads_the_configuration() {
     for room in ["tls", "observability", "server"] {
-        forbid_rooms(room, &["config::Config", "cli", "registry", "storage", "api", "ui"], "each part has its own Config");
+        forbid_rooms(
+            room,
+            &["config::Config", "cli", "registry", "storage", "api", "ui"],
+            "each part has its own Config",
+        );
     }
 }
 
 #[test]
 fn paths_on_the_volume_come_from_the_layout_alone() {
-    for source in sources().iter().filter(|source| !source.is_test() && !source.path.ends_with("storage/layout.rs")) {
-        for word in ["_layers", "_manifests", "_uploads", "_referrers"].iter().filter(|word| source.code.contains(&format!("\"{word}"))) {
+    for source in
+        sources().iter().filter(|source| !source.is_test() && !source.path.ends_with("storage/layout.rs"))
+    {
+        for word in ["_layers", "_manifests", "_uploads", "_referrers"]
+            .iter()
+            .filter(|word| source.code.contains(&format!("\"{word}")))
+        {
             let is_listing = source.path.ends_with("storage/catalog.rs");
-            assert!(is_listing, "src/{} names {word}; paths are built in storage/layout.rs", source.path.display());
+            assert!(
+                is_listing,
+                "src/{} names {word}; paths are built in storage/layout.rs",
+                source.path.display()
+            );
         }
     }
 }
@@ -126,17 +164,27 @@ fn a_name_on_the_volume_changes_in_one_place() {
     for source in sources().iter().filter(|source| source.room() == "storage" && !source.is_test()) {
         let allowed = source.path.ends_with("storage/atomic_file.rs");
         for word in ["fs::rename", "fs::remove", "fs::hard_link", "fs::create_dir", "create_new(true)"] {
-            assert!(allowed || !source.code.contains(word), "src/{} has {word}; use storage::atomic_file", source.path.display());
+            assert!(
+                allowed || !source.code.contains(word),
+                "src/{} has {word}; use storage::atomic_file",
+                source.path.display()
+            );
         }
     }
 }
 
 #[test]
 fn digests_are_computed_in_one_place() {
-    for source in sources().iter().filter(|source| !source.is_test() && !source.path.ends_with("oci/digest.rs")) {
+    for source in
+        sources().iter().filter(|source| !source.is_test() && !source.path.ends_with("oci/digest.rs"))
+    {
         // Keys of caches and sessions are no content digests.
         let keyed = matches!(source.room(), "auth" | "ui");
-        assert!(keyed || !source.code.contains("sha2::"), "src/{} uses sha2; use oci::DigestHasher", source.path.display());
+        assert!(
+            keyed || !source.code.contains("sha2::"),
+            "src/{} uses sha2; use oci::DigestHasher",
+            source.path.display()
+        );
     }
 }
 
@@ -145,7 +193,11 @@ fn every_module_says_what_it_is() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     for source in sources() {
         let text = fs::read_to_string(root.join(&source.path)).expect("a source file");
-        assert!(text.starts_with("//!") || text.starts_with("/*!"), "src/{} does not begin with a sentence on what it is", source.path.display());
+        assert!(
+            text.starts_with("//!") || text.starts_with("/*!"),
+            "src/{} does not begin with a sentence on what it is",
+            source.path.display()
+        );
     }
 }
 
@@ -162,7 +214,14 @@ fn files_stay_readable() {
 fn no_drawers() {
     for source in sources() {
         for name in ["utils", "util", "helpers", "manager", "common", "misc"] {
-            assert!(!source.path.iter().any(|part| part.to_str().is_some_and(|part| part.trim_end_matches(".rs") == name)), "src/{}", source.path.display());
+            assert!(
+                !source
+                    .path
+                    .iter()
+                    .any(|part| part.to_str().is_some_and(|part| part.trim_end_matches(".rs") == name)),
+                "src/{}",
+                source.path.display()
+            );
         }
     }
 }

@@ -11,5 +11,6 @@ pub(super) fn ping() -> Response {
 /// `OPTIONS`: answered without credentials, which a browser does not send with it. No other origin is allowed
 /// anything: the pages are on this one.
 pub(super) fn preflight() -> Response {
-    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")]).into_response()
+    (StatusCode::NO_CONTENT, [(header::ALLOW, "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")])
+        .into_response()
 }

@@ -10,7 +10,12 @@ use crate::{
 };
 
 /// `HEAD`: is it there. No file is opened.
-pub(super) async fn head(registry: &Registry, repository: &RepositoryName, digest: &Digest, request: &HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn head(
+    registry: &Registry,
+    repository: &RepositoryName,
+    digest: &Digest,
+    request: &HeaderMap,
+) -> Result<Response, ApiError> {
     let size = registry.blob_size(repository, digest).await?;
     let mut response = describe(digest);
     if headers::is_unchanged(request, digest) {
@@ -22,7 +27,12 @@ pub(super) async fn head(registry: &Registry, repository: &RepositoryName, diges
 }
 
 /// `GET`: its bytes, or some ranges of them. Never compressed: what is stored is what has the digest.
-pub(super) async fn get(registry: &Registry, repository: &RepositoryName, digest: &Digest, request: &HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn get(
+    registry: &Registry,
+    repository: &RepositoryName,
+    digest: &Digest,
+    request: &HeaderMap,
+) -> Result<Response, ApiError> {
     let reader = registry.open_blob(repository, digest).await?;
     let mut response = describe(digest);
     if headers::is_unchanged(request, digest) {
@@ -41,7 +51,11 @@ pub(super) async fn get(registry: &Registry, repository: &RepositoryName, digest
 }
 
 /// `DELETE`: takes it out of this repository.
-pub(super) async fn delete(registry: &Registry, repository: &RepositoryName, digest: &Digest) -> Result<Response, ApiError> {
+pub(super) async fn delete(
+    registry: &Registry,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Response, ApiError> {
     registry.delete_blob(repository, digest).await?;
     Ok(headers::empty(StatusCode::ACCEPTED))
 }

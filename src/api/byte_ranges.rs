@@ -18,7 +18,11 @@ use crate::{
 ///
 /// A header out of grammar, or of another unit, is ignored, as RFC 9110 has it, except that a range whose end is
 /// before its start answers 416: the conformance program asks for it.
-pub(super) fn requested(request: &HeaderMap, digest: &Digest, size: u64) -> Result<Option<Vec<RangeInclusive<u64>>>, ApiError> {
+pub(super) fn requested(
+    request: &HeaderMap,
+    digest: &Digest,
+    size: u64,
+) -> Result<Option<Vec<RangeInclusive<u64>>>, ApiError> {
     let Some(value) = request.get(header::RANGE) else { return Ok(None) };
     // The range is of the content the client began with: another content is sent whole.
     if request.get(header::IF_RANGE).is_some_and(|etag| *etag != headers::etag(digest)) {
@@ -37,7 +41,11 @@ pub(super) fn requested(request: &HeaderMap, digest: &Digest, size: u64) -> Resu
 }
 
 /// Makes `response` the answer with some parts of a blob.
-pub(super) fn partial(mut response: Response, reader: &BlobReader, ranges: &[RangeInclusive<u64>]) -> Response {
+pub(super) fn partial(
+    mut response: Response,
+    reader: &BlobReader,
+    ranges: &[RangeInclusive<u64>],
+) -> Response {
     *response.status_mut() = StatusCode::PARTIAL_CONTENT;
     let size = reader.size();
     let headers = response.headers_mut();
@@ -52,14 +60,20 @@ pub(super) fn partial(mut response: Response, reader: &BlobReader, ranges: &[Ran
         ranges.iter().map(|range| (part_head(&boundary, range, size), range.clone())).collect();
     let end = format!("\r\n--{boundary}--\r\n");
     let total: u64 = parts.iter().map(|(head, range)| head.len() as u64 + length(range)).sum();
-    headers.insert(header::CONTENT_TYPE, headers::value(format!("multipart/byteranges; boundary={boundary}")));
+    headers
+        .insert(header::CONTENT_TYPE, headers::value(format!("multipart/byteranges; boundary={boundary}")));
     headers.insert(header::CONTENT_LENGTH, (total + end.len() as u64).into());
     *response.body_mut() = Body::from_stream(multipart(reader.clone(), parts, end));
     response
 }
 
-fn multipart(reader: BlobReader, parts: Vec<(String, RangeInclusive<u64>)>, end: String) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
-    let parts = stream::iter(parts).flat_map(move |(head, range)| one(head).chain(reader.read(range)).boxed());
+fn multipart(
+    reader: BlobReader,
+    parts: Vec<(String, RangeInclusive<u64>)>,
+    end: String,
+) -> impl Stream<Item = Result<Bytes, io::Error>> + Send {
+    let parts =
+        stream::iter(parts).flat_map(move |(head, range)| one(head).chain(reader.read(range)).boxed());
     parts.chain(one(end))
 }
 

@@ -55,13 +55,17 @@ impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
         match self {
             Self::Auth(error) => auth(error),
-            Self::Denied => json(StatusCode::FORBIDDEN, ErrorCode::Denied, "you are signed in, but may not do this"),
+            Self::Denied => {
+                json(StatusCode::FORBIDDEN, ErrorCode::Denied, "you are signed in, but may not do this")
+            }
             Self::Route(error) => route(error),
             Self::Invalid(code, message) => json(StatusCode::BAD_REQUEST, code, &message),
             Self::RangeNotSatisfiable { size } => {
                 let message = format!("the range lies outside the {size} bytes of the content");
                 let mut response = json(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, &message);
-                response.headers_mut().insert(header::CONTENT_RANGE, headers::value(format!("bytes */{size}")));
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_RANGE, headers::value(format!("bytes */{size}")));
                 response
             }
             Self::Upload { repository, upload, error } => failed_upload(&repository, &upload, &error),
@@ -87,14 +91,22 @@ fn auth(error: AuthError) -> Response {
 
 fn route(error: RouteError) -> Response {
     match error {
-        RouteError::NotFound => json(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "nothing is at this address"),
+        RouteError::NotFound => {
+            json(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "nothing is at this address")
+        }
         RouteError::MethodNotAllowed(allowed) => {
-            let mut response = json(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, "the method is not supported here");
+            let mut response = json(
+                StatusCode::METHOD_NOT_ALLOWED,
+                ErrorCode::Unsupported,
+                "the method is not supported here",
+            );
             response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
             response
         }
         // A session with an impossible name is one that does not exist.
-        RouteError::Invalid(code @ ErrorCode::BlobUploadUnknown, error) => json(StatusCode::NOT_FOUND, code, error.0),
+        RouteError::Invalid(code @ ErrorCode::BlobUploadUnknown, error) => {
+            json(StatusCode::NOT_FOUND, code, error.0)
+        }
         RouteError::Invalid(code, error) => json(StatusCode::BAD_REQUEST, code, error.0),
     }
 }
@@ -122,7 +134,9 @@ fn registry(error: &RegistryError) -> Response {
         Error::BlobUnknown(_) => json(StatusCode::NOT_FOUND, Code::BlobUnknown, &text),
         Error::UploadUnknown(_) => json(StatusCode::NOT_FOUND, Code::BlobUploadUnknown, &text),
         Error::UploadInUse(_) => json(StatusCode::CONFLICT, Code::BlobUploadInvalid, &text),
-        Error::RangeMismatch { .. } => json(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, &text),
+        Error::RangeMismatch { .. } => {
+            json(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, &text)
+        }
         Error::SizeMismatch { .. } => json(StatusCode::BAD_REQUEST, Code::SizeInvalid, &text),
         Error::DigestMismatch { .. } => json(StatusCode::BAD_REQUEST, Code::DigestInvalid, &text),
         Error::NameUnknown(_) => json(StatusCode::NOT_FOUND, Code::NameUnknown, &text),
@@ -139,11 +153,27 @@ fn registry(error: &RegistryError) -> Response {
         }
         Error::DeleteDisabled => json(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, &text),
         // Nobody reads this answer if the connection is gone; when the client was only too slow, it can.
-        Error::Body(_) => json(StatusCode::REQUEST_TIMEOUT, Code::BlobUploadInvalid, "the request body did not arrive whole"),
-        Error::OutOfSpace(_) => logged(error, || json(StatusCode::INSUFFICIENT_STORAGE, Code::Denied, "the registry's volume is full; tell its administrator")),
-        Error::ReadOnly(_) => logged(error, || unavailable("the registry's volume cannot be written; tell its administrator")),
-        Error::Unavailable(_) | Error::Storage(_) => logged(error, || unavailable("the registry's volume does not answer; try again")),
-        Error::Internal => logged(error, || json(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "internal error")),
+        Error::Body(_) => json(
+            StatusCode::REQUEST_TIMEOUT,
+            Code::BlobUploadInvalid,
+            "the request body did not arrive whole",
+        ),
+        Error::OutOfSpace(_) => logged(error, || {
+            json(
+                StatusCode::INSUFFICIENT_STORAGE,
+                Code::Denied,
+                "the registry's volume is full; tell its administrator",
+            )
+        }),
+        Error::ReadOnly(_) => {
+            logged(error, || unavailable("the registry's volume cannot be written; tell its administrator"))
+        }
+        Error::Unavailable(_) | Error::Storage(_) => {
+            logged(error, || unavailable("the registry's volume does not answer; try again"))
+        }
+        Error::Internal => {
+            logged(error, || json(StatusCode::INTERNAL_SERVER_ERROR, Code::Unknown, "internal error"))
+        }
     }
 }
 

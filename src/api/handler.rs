@@ -9,7 +9,9 @@ use axum::{
 };
 use http::{HeaderMap, Method, header, request::Parts};
 
-use super::{ApiState, Route, base, blobs, catalog, error::ApiError, headers, manifests, referrers, tags, uploads};
+use super::{
+    ApiState, Route, base, blobs, catalog, error::ApiError, headers, manifests, referrers, tags, uploads,
+};
 use crate::{
     auth::{AuthError, Credentials, Decision, Identity, RemoteAddress},
     observability::AuthenticatedUser,
@@ -30,7 +32,11 @@ pub(super) async fn handle(State(state): State<ApiState>, request: Request) -> R
     response
 }
 
-async fn answer(state: &ApiState, request: Request, user: &mut Option<AuthenticatedUser>) -> Result<Response, ApiError> {
+async fn answer(
+    state: &ApiState,
+    request: Request,
+    user: &mut Option<AuthenticatedUser>,
+) -> Result<Response, ApiError> {
     // A body cannot be shared between threads, so the rest of the request is looked at apart from it.
     let (parts, body) = request.into_parts();
     let route = Route::parse(&parts.method, parts.uri.path());
@@ -46,7 +52,11 @@ async fn answer(state: &ApiState, request: Request, user: &mut Option<Authentica
     if let Some((access, repository)) = route.required_access()
         && state.policy.authorize(&identity, access, repository) == Decision::Deny
     {
-        return Err(if identity == Identity::Anonymous { AuthError::Missing.into() } else { ApiError::Denied });
+        return Err(if identity == Identity::Anonymous {
+            AuthError::Missing.into()
+        } else {
+            ApiError::Denied
+        });
     }
     dispatch(state, route, &identity, &parts, body).await
 }
@@ -70,7 +80,13 @@ fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError> {
     }
 }
 
-async fn dispatch(state: &ApiState, route: Route, identity: &Identity, parts: &Parts, body: Body) -> Result<Response, ApiError> {
+async fn dispatch(
+    state: &ApiState,
+    route: Route,
+    identity: &Identity,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, ApiError> {
     let registry = &state.registry;
     let (uri, headers) = (&parts.uri, &parts.headers);
     match route {
@@ -82,15 +98,25 @@ async fn dispatch(state: &ApiState, route: Route, identity: &Identity, parts: &P
         Route::DeleteBlob { repository, digest } => blobs::delete(registry, &repository, &digest).await,
         Route::StartUpload { repository } => uploads::start(state, identity, &repository, parts, body).await,
         Route::UploadStatus { repository, upload } => uploads::status(registry, &repository, &upload).await,
-        Route::PatchUpload { repository, upload } => uploads::patch(registry, &repository, &upload, parts, body).await,
-        Route::PutUpload { repository, upload } => uploads::put(registry, &repository, &upload, parts, body).await,
+        Route::PatchUpload { repository, upload } => {
+            uploads::patch(registry, &repository, &upload, parts, body).await
+        }
+        Route::PutUpload { repository, upload } => {
+            uploads::put(registry, &repository, &upload, parts, body).await
+        }
         Route::CancelUpload { repository, upload } => uploads::cancel(registry, &repository, &upload).await,
         Route::HeadManifest { repository, reference } | Route::GetManifest { repository, reference } => {
             manifests::get(registry, &repository, &reference, headers).await
         }
-        Route::PutManifest { repository, reference } => manifests::put(registry, &repository, &reference, parts, body).await,
-        Route::DeleteManifest { repository, reference } => manifests::delete(registry, &repository, &reference).await,
+        Route::PutManifest { repository, reference } => {
+            manifests::put(registry, &repository, &reference, parts, body).await
+        }
+        Route::DeleteManifest { repository, reference } => {
+            manifests::delete(registry, &repository, &reference).await
+        }
         Route::ListTags { repository } => tags::list(registry, &repository, uri).await,
-        Route::ListReferrers { repository, digest } => referrers::list(registry, &repository, &digest, uri).await,
+        Route::ListReferrers { repository, digest } => {
+            referrers::list(registry, &repository, &digest, uri).await
+        }
     }
 }

@@ -58,7 +58,10 @@ pub(super) fn etag(digest: &Digest) -> HeaderValue {
 /// Whether `If-None-Match` names the digest. Some clients send it without quotes.
 pub(super) fn is_unchanged(headers: &http::HeaderMap, digest: &Digest) -> bool {
     headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok()).any(|value| {
-        value.split(',').map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"')).any(|tag| tag == "*" || tag == digest.as_str())
+        value
+            .split(',')
+            .map(|tag| tag.trim().trim_start_matches("W/").trim_matches('"'))
+            .any(|tag| tag == "*" || tag == digest.as_str())
     })
 }
 

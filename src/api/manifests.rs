@@ -14,7 +14,12 @@ const MOST_TAGS: usize = 100;
 
 /// `GET` and `HEAD`: the manifest as it was pushed, with the type it was pushed with. `Accept` is not looked at:
 /// clients leave types out that they understand.
-pub(super) async fn get(registry: &Registry, repository: &RepositoryName, reference: &Reference, request: &HeaderMap) -> Result<Response, ApiError> {
+pub(super) async fn get(
+    registry: &Registry,
+    repository: &RepositoryName,
+    reference: &Reference,
+    request: &HeaderMap,
+) -> Result<Response, ApiError> {
     let manifest = registry.manifest(repository, reference).await?;
     let mut response = Response::new(Body::empty());
     let headers = response.headers_mut();
@@ -37,7 +42,13 @@ pub(super) async fn get(registry: &Registry, repository: &RepositoryName, refere
 }
 
 /// `PUT`: stores a manifest under a tag, or under its digest with any number of `?tag=`.
-pub(super) async fn put(registry: &Registry, repository: &RepositoryName, reference: &Reference, parts: &Parts, body: Body) -> Result<Response, ApiError> {
+pub(super) async fn put(
+    registry: &Registry,
+    repository: &RepositoryName,
+    reference: &Reference,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, ApiError> {
     let tags = requested_tags(&parts.uri)?;
     let bytes = request_body::whole(&parts.headers, body, registry.config().manifest_size_limit).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -65,7 +76,11 @@ fn requested_tags(uri: &Uri) -> Result<Vec<Tag>, ApiError> {
 }
 
 /// `DELETE`: by tag, the tag alone; by digest, the manifest with all its tags.
-pub(super) async fn delete(registry: &Registry, repository: &RepositoryName, reference: &Reference) -> Result<Response, ApiError> {
+pub(super) async fn delete(
+    registry: &Registry,
+    repository: &RepositoryName,
+    reference: &Reference,
+) -> Result<Response, ApiError> {
     match reference {
         Reference::Tag(tag) => registry.delete_tag(repository, tag).await?,
         Reference::Digest(digest) => registry.delete_manifest(repository, digest).await?,

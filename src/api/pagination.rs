@@ -76,7 +76,10 @@ mod tests {
         assert_eq!(page("n=10000").unwrap().limit, 100);
         assert_eq!(page("n=99999999999999999999999").unwrap().limit, 100);
         for query in ["n=-1", "n=x", "n=", "n=1.5", "n=+1", "n=NaN"] {
-            assert!(matches!(page(query), Err(ApiError::Invalid(ErrorCode::PaginationNumberInvalid, _))), "{query}");
+            assert!(
+                matches!(page(query), Err(ApiError::Invalid(ErrorCode::PaginationNumberInvalid, _))),
+                "{query}"
+            );
         }
     }
 

@@ -49,7 +49,12 @@ impl<'a> From<&'a Referrer> for Entry<'a> {
 }
 
 /// `GET /v2/<name>/referrers/<digest>`: an index, empty when there are none, never 404.
-pub(super) async fn list(registry: &Registry, repository: &RepositoryName, subject: &Digest, uri: &Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(
+    registry: &Registry,
+    repository: &RepositoryName,
+    subject: &Digest,
+    uri: &Uri,
+) -> Result<Response, ApiError> {
     let artifact_type = query_value(uri, "artifactType").filter(|value| !value.is_empty());
     let last = query_value(uri, "last").map(|last| last.parse()).transpose();
     let last = last.map_err(ApiError::grammar(ErrorCode::DigestInvalid))?;

@@ -60,18 +60,26 @@ impl Route {
         let segments: Vec<&str> = rest.split('/').collect();
         match segments.as_slice() {
             [""] => with_methods(method, "GET, HEAD", |m| matches!(m, "GET" | "HEAD").then_some(Self::Ping)),
-            ["_catalog"] => with_methods(method, "GET, HEAD", |m| matches!(m, "GET" | "HEAD").then_some(Self::Catalog)),
+            ["_catalog"] => {
+                with_methods(method, "GET, HEAD", |m| matches!(m, "GET" | "HEAD").then_some(Self::Catalog))
+            }
             // Clients differ in whether they write the slash at the end.
-            [name @ .., "blobs", "uploads" | "uploads/"] | [name @ .., "blobs", "uploads", ""] if !name.is_empty() => {
+            [name @ .., "blobs", "uploads" | "uploads/"] | [name @ .., "blobs", "uploads", ""]
+                if !name.is_empty() =>
+            {
                 let repository = repository_name(name)?;
                 with_methods(method, "POST", |m| (m == "POST").then_some(Self::StartUpload { repository }))
             }
             [name @ .., "blobs", "uploads", upload] if !name.is_empty() => Self::upload(method, name, upload),
             [name @ .., "blobs", digest] if !name.is_empty() => Self::blob(method, name, digest),
-            [name @ .., "manifests", reference] if !name.is_empty() => Self::manifest(method, name, reference),
+            [name @ .., "manifests", reference] if !name.is_empty() => {
+                Self::manifest(method, name, reference)
+            }
             [name @ .., "tags", "list"] if !name.is_empty() => {
                 let repository = repository_name(name)?;
-                with_methods(method, "GET, HEAD", |m| matches!(m, "GET" | "HEAD").then_some(Self::ListTags { repository }))
+                with_methods(method, "GET, HEAD", |m| {
+                    matches!(m, "GET" | "HEAD").then_some(Self::ListTags { repository })
+                })
             }
             [name @ .., "referrers", digest] if !name.is_empty() => {
                 let repository = repository_name(name)?;
@@ -161,7 +169,11 @@ fn parse<T: std::str::FromStr<Err = GrammarError>>(text: &str, code: ErrorCode) 
     text.parse().map_err(|error| RouteError::Invalid(code, error))
 }
 
-fn with_methods(method: &Method, allowed: &'static str, route: impl FnOnce(&str) -> Option<Route>) -> Result<Route, RouteError> {
+fn with_methods(
+    method: &Method,
+    allowed: &'static str,
+    route: impl FnOnce(&str) -> Option<Route>,
+) -> Result<Route, RouteError> {
     route(method.as_str()).ok_or(RouteError::MethodNotAllowed(allowed))
 }
 
@@ -181,14 +193,29 @@ mod tests {
 
     #[test]
     fn names_that_look_like_routes_are_matched_from_the_right() {
-        for repository in ["a", "a/tags/list", "a/manifests", "blobs/uploads", "a/blobs", "a/referrers/b", "tags/list", "manifests"] {
+        for repository in [
+            "a",
+            "a/tags/list",
+            "a/manifests",
+            "blobs/uploads",
+            "a/blobs",
+            "a/referrers/b",
+            "tags/list",
+            "manifests",
+        ] {
             let repository_name = name(repository);
             let manifest = get(&format!("/v2/{repository}/manifests/latest"));
-            assert!(matches!(manifest, Ok(Route::GetManifest { repository, .. }) if repository == repository_name), "{repository}");
+            assert!(
+                matches!(manifest, Ok(Route::GetManifest { repository, .. }) if repository == repository_name),
+                "{repository}"
+            );
             let tags = get(&format!("/v2/{repository}/tags/list"));
             assert_eq!(tags, Ok(Route::ListTags { repository: repository_name.clone() }));
             let blob = get(&format!("/v2/{repository}/blobs/{D}"));
-            assert!(matches!(blob, Ok(Route::GetBlob { repository, .. }) if repository == repository_name), "{repository}");
+            assert!(
+                matches!(blob, Ok(Route::GetBlob { repository, .. }) if repository == repository_name),
+                "{repository}"
+            );
             let upload = Route::parse(&Method::POST, &format!("/v2/{repository}/blobs/uploads/"));
             assert_eq!(upload, Ok(Route::StartUpload { repository: repository_name.clone() }));
             let upload = Route::parse(&Method::POST, &format!("/v2/{repository}/blobs/uploads"));
@@ -202,8 +229,16 @@ mod tests {
             Err(RouteError::Invalid(code, _)) => Some(code),
             _ => None,
         };
-        for path in ["/v2/A/tags/list", "/v2/a%2Fb/tags/list", "/v2/a/../b/tags/list", "/v2//a/tags/list", "/v2/a//tags/list", "/v2/_a/tags/list",
-            "/v2/a\0/tags/list", "/v2/./tags/list"] {
+        for path in [
+            "/v2/A/tags/list",
+            "/v2/a%2Fb/tags/list",
+            "/v2/a/../b/tags/list",
+            "/v2//a/tags/list",
+            "/v2/a//tags/list",
+            "/v2/_a/tags/list",
+            "/v2/a\0/tags/list",
+            "/v2/./tags/list",
+        ] {
             assert_eq!(code(path), Some(ErrorCode::NameInvalid), "{path}");
         }
         assert_eq!(code("/v2/a/manifests/sha256:baddigest"), Some(ErrorCode::DigestInvalid));
@@ -217,12 +252,23 @@ mod tests {
 
     #[test]
     fn unknown_paths_and_methods() {
-        for path in ["/v2/a", "/v2/tags/list", "/v2/manifests/latest", "/v2x", "/v2/_oci/ext/discover", "/v1/search", "/v2/a/"] {
+        for path in [
+            "/v2/a",
+            "/v2/tags/list",
+            "/v2/manifests/latest",
+            "/v2x",
+            "/v2/_oci/ext/discover",
+            "/v1/search",
+            "/v2/a/",
+        ] {
             assert_eq!(get(path), Err(RouteError::NotFound), "{path}");
         }
         assert_eq!(get("/v2"), Ok(Route::Ping));
         assert_eq!(get("/v2/"), Ok(Route::Ping));
-        assert_eq!(Route::parse(&Method::PUT, "/v2/_catalog"), Err(RouteError::MethodNotAllowed("GET, HEAD")));
+        assert_eq!(
+            Route::parse(&Method::PUT, "/v2/_catalog"),
+            Err(RouteError::MethodNotAllowed("GET, HEAD"))
+        );
         assert_eq!(Route::parse(&Method::OPTIONS, "/v2/a/tags/list"), Ok(Route::Preflight));
     }
 }

@@ -14,7 +14,11 @@ use crate::{oci::RepositoryName, registry::Registry};
 const MOST: usize = 10_000;
 
 /// `GET /v2/<name>/tags/list`
-pub(super) async fn list(registry: &Registry, repository: &RepositoryName, uri: &Uri) -> Result<Response, ApiError> {
+pub(super) async fn list(
+    registry: &Registry,
+    repository: &RepositoryName,
+    uri: &Uri,
+) -> Result<Response, ApiError> {
     let request = PageRequest::from_query(uri, MOST)?;
     let page = registry.tags(repository, request.last.as_deref(), request.limit).await?;
     let tags: Vec<&str> = page.items.iter().map(|tag| tag.as_str()).collect();

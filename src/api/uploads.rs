@@ -13,8 +13,13 @@ use crate::{
 };
 
 /// `POST`: starts an upload; with `mount`, tries to have the blob without one; with `digest`, takes it whole.
-pub(super) async fn start(state: &ApiState, identity: &Identity, repository: &RepositoryName, parts: &Parts,
-    body: Body) -> Result<Response, ApiError> {
+pub(super) async fn start(
+    state: &ApiState,
+    identity: &Identity,
+    repository: &RepositoryName,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, ApiError> {
     let registry = &state.registry;
     let uri = &parts.uri;
     if let Some(digest) = query_value(uri, "mount") {
@@ -41,7 +46,13 @@ pub(super) async fn start(state: &ApiState, identity: &Identity, repository: &Re
 }
 
 /// A mount that cannot be done is no error: the client sends the bytes instead.
-async fn mount(state: &ApiState, identity: &Identity, repository: &RepositoryName, digest: &Digest, from: Option<&str>) -> Result<bool, ApiError> {
+async fn mount(
+    state: &ApiState,
+    identity: &Identity,
+    repository: &RepositoryName,
+    digest: &Digest,
+    from: Option<&str>,
+) -> Result<bool, ApiError> {
     let from: Option<RepositoryName> = match from.map(str::parse) {
         None => None,
         Some(Ok(from)) => Some(from),
@@ -54,7 +65,11 @@ async fn mount(state: &ApiState, identity: &Identity, repository: &RepositoryNam
 }
 
 /// `GET`: how far an upload is.
-pub(super) async fn status(registry: &Registry, repository: &RepositoryName, upload: &UploadId) -> Result<Response, ApiError> {
+pub(super) async fn status(
+    registry: &Registry,
+    repository: &RepositoryName,
+    upload: &UploadId,
+) -> Result<Response, ApiError> {
     let offset = registry.upload_offset(repository, upload).await?;
     let mut response = accepted(repository, upload, offset);
     *response.status_mut() = StatusCode::NO_CONTENT;
@@ -67,8 +82,13 @@ pub(super) async fn status(registry: &Registry, repository: &RepositoryName, upl
 }
 
 /// `PATCH`: appends a chunk, or all of a stream.
-pub(super) async fn patch(registry: &Registry, repository: &RepositoryName, upload: &UploadId, parts: &Parts,
-    body: Body) -> Result<Response, ApiError> {
+pub(super) async fn patch(
+    registry: &Registry,
+    repository: &RepositoryName,
+    upload: &UploadId,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, ApiError> {
     let expected = content_range(&parts.headers)?;
     let appended = registry.append_to_upload(repository, upload, expected, request_body::stream(body)).await;
     let offset = appended.map_err(|error| failed(repository, upload, error))?;
@@ -76,8 +96,13 @@ pub(super) async fn patch(registry: &Registry, repository: &RepositoryName, uplo
 }
 
 /// `PUT`: appends what is left and makes it a blob.
-pub(super) async fn put(registry: &Registry, repository: &RepositoryName, upload: &UploadId, parts: &Parts,
-    body: Body) -> Result<Response, ApiError> {
+pub(super) async fn put(
+    registry: &Registry,
+    repository: &RepositoryName,
+    upload: &UploadId,
+    parts: &Parts,
+    body: Body,
+) -> Result<Response, ApiError> {
     let Some(digest) = query_digest(&parts.uri, "digest")? else {
         let message = "the last request of an upload names the digest of the content: ?digest=".to_owned();
         return Err(ApiError::Invalid(ErrorCode::DigestInvalid, message));
@@ -87,13 +112,25 @@ pub(super) async fn put(registry: &Registry, repository: &RepositoryName, upload
 }
 
 /// `DELETE`: forgets an upload.
-pub(super) async fn cancel(registry: &Registry, repository: &RepositoryName, upload: &UploadId) -> Result<Response, ApiError> {
+pub(super) async fn cancel(
+    registry: &Registry,
+    repository: &RepositoryName,
+    upload: &UploadId,
+) -> Result<Response, ApiError> {
     registry.cancel_upload(repository, upload).await?;
     Ok(headers::empty(StatusCode::NO_CONTENT))
 }
 
-async fn commit(registry: &Registry, repository: &RepositoryName, upload: &UploadId, expected: Option<RangeInclusive<u64>>, body: Body, digest: &Digest) -> Result<Response, ApiError> {
-    let committed = registry.commit_upload(repository, upload, expected, request_body::stream(body), digest).await;
+async fn commit(
+    registry: &Registry,
+    repository: &RepositoryName,
+    upload: &UploadId,
+    expected: Option<RangeInclusive<u64>>,
+    body: Body,
+    digest: &Digest,
+) -> Result<Response, ApiError> {
+    let committed =
+        registry.commit_upload(repository, upload, expected, request_body::stream(body), digest).await;
     committed.map_err(|error| failed(repository, upload, error))?;
     Ok(created(repository, digest))
 }
@@ -111,7 +148,8 @@ fn query_digest(uri: &http::Uri, name: &str) -> Result<Option<Digest>, ApiError>
 fn content_range(headers: &HeaderMap) -> Result<Option<RangeInclusive<u64>>, ApiError> {
     let Some(value) = headers.get(header::CONTENT_RANGE) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    let range = ByteRange::parse_content_range(text).map_err(ApiError::grammar(ErrorCode::BlobUploadInvalid))?;
+    let range =
+        ByteRange::parse_content_range(text).map_err(ApiError::grammar(ErrorCode::BlobUploadInvalid))?;
     let length = range.end() - range.start() + 1;
     match request_body::content_length(headers) {
         Some(announced) if announced != length => {

@@ -12,7 +12,7 @@ use crate::auth::{UserName, htpasswd};
 #[command(after_help = "Examples:
   pakhuis add-user ana
   pakhuis add-user ci-builder --generate --htpasswd /etc/pakhuis/htpasswd")]
-pub struct AddUser {
+pub(super) struct AddUser {
     /// Name of the new user: at most 64 letters, digits, '.', '_', '@' and '-'
     name: UserName,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub struct AddUser {
 
 impl AddUser {
     /// Runs the command. Exit codes: 0 added, 2 no usable name or password, 5 the user exists.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         on_console(|console| self.execute(console))
     }
 
@@ -43,7 +43,7 @@ impl AddUser {
             Ok(password) => password,
             Err(code) => return Ok(code),
         };
-        match htpasswd::add_user(&path, name, &hash(&password, from)?) {
+        match htpasswd::add_user(&path, name, &hash(&password, from, file)?) {
             Ok(edited) => {
                 console.show_generated(from, &password)?;
                 console.report(&format!("added user \"{name}\""), &path, edited)?;

@@ -4,15 +4,14 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use super::{cert::Cert, check_config::CheckConfig, serve::Serve};
+use super::{
+    add_user::AddUser, cert::Cert, check_config::CheckConfig, list_users::ListUsers, remove_user::RemoveUser,
+    serve::Serve, set_password::SetPassword,
+};
 
 /// A private OCI image registry for a shared volume: one binary, in place of registry:2
 #[derive(Debug, Parser)]
-#[command(
-    name = "pakhuis",
-    version,
-    after_help = "Examples:\n  pakhuis serve\n  pakhuis add-user alice"
-)]
+#[command(name = "pakhuis", version, after_help = "Examples:\n  pakhuis serve\n  pakhuis add-user alice")]
 pub struct Arguments {
     #[command(subcommand)]
     pub(super) command: Command,
@@ -22,6 +21,10 @@ pub struct Arguments {
 pub(super) enum Command {
     Serve(Serve),
     CheckConfig(CheckConfig),
+    AddUser(AddUser),
+    SetPassword(SetPassword),
+    RemoveUser(RemoveUser),
+    ListUsers(ListUsers),
     Cert(Cert),
 }
 
@@ -30,6 +33,10 @@ impl Command {
         match self {
             Self::Serve(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
+            Self::AddUser(command) => command.run(),
+            Self::SetPassword(command) => command.run(),
+            Self::RemoveUser(command) => command.run(),
+            Self::ListUsers(command) => command.run(),
             Self::Cert(command) => command.run(),
         }
     }

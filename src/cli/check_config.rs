@@ -70,7 +70,9 @@ fn write_settings(out: &mut impl Write, settings: &[Setting]) -> std::io::Result
 
 fn check_listen(config: &Config, findings: &mut Findings) {
     if let Err(error) = TcpListener::bind(config.listen) {
-        findings.errors.push(format!("cannot listen on {}: {error}; is another server running there?", config.listen));
+        findings
+            .errors
+            .push(format!("cannot listen on {}: {error}; is another server running there?", config.listen));
     }
 }
 
@@ -78,12 +80,20 @@ fn check_listen(config: &Config, findings: &mut Findings) {
 fn check_storage(config: &Config, findings: &mut Findings) {
     let root = &config.storage.root;
     if !root.exists() {
-        let parent = root.ancestors().find(|parent| parent.exists() || parent.as_os_str().is_empty()).unwrap_or(root);
+        let parent =
+            root.ancestors().find(|parent| parent.exists() || parent.as_os_str().is_empty()).unwrap_or(root);
         let parent = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
         if let Err(error) = rustix::fs::access(parent, rustix::fs::Access::WRITE_OK) {
-            findings.errors.push(format!("{} is not there and cannot be made in {}: {error}", root.display(), parent.display()));
+            findings.errors.push(format!(
+                "{} is not there and cannot be made in {}: {error}",
+                root.display(),
+                parent.display()
+            ));
         } else {
-            findings.warnings.push(format!("{} is not there; the server will make it. Is the share mounted?", root.display()));
+            findings.warnings.push(format!(
+                "{} is not there; the server will make it. Is the share mounted?",
+                root.display()
+            ));
         }
         return;
     }
@@ -99,7 +109,9 @@ fn check_storage(config: &Config, findings: &mut Findings) {
 
 fn check_htpasswd(config: &Config, findings: &mut Findings) {
     match &config.auth.htpasswd {
-        None => findings.warnings.push("nobody needs to sign in: everybody who reaches the port may push and delete".to_owned()),
+        None => findings
+            .warnings
+            .push("nobody needs to sign in: everybody who reaches the port may push and delete".to_owned()),
         Some(path) => match std::fs::File::open(path) {
             Ok(_) => {}
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => findings.warnings.push(format!(
@@ -120,7 +132,7 @@ fn check_certificates(config: &Config, findings: &mut Findings) {
         }
         Certificates::Files { certificate, private_key } => (certificate.clone(), private_key.clone()),
         Certificates::Made { directory } => {
-            let files = tls::CertificateFiles::in_directory(directory);
+            let files = tls::CertificateDirectory::at(directory);
             if !files.certificate.exists() {
                 return;
             }
@@ -134,9 +146,13 @@ fn check_certificates(config: &Config, findings: &mut Findings) {
     }
 }
 
-fn read_certificate(certificate: &PathBuf, private_key: PathBuf, poll_interval: std::time::Duration) -> anyhow::Result<CertificateFacts> {
+fn read_certificate(
+    certificate: &PathBuf,
+    private_key: PathBuf,
+    poll_interval: std::time::Duration,
+) -> anyhow::Result<CertificateFacts> {
     tls::load(&tls::Config { certificate: certificate.clone(), private_key, poll_interval })?;
-    Ok(tls::inspect(certificate, &std::fs::read(certificate)?)?)
+    Ok(tls::read_facts(certificate)?)
 }
 
 fn check_facts(config: &Config, certificate: &Path, facts: &CertificateFacts, findings: &mut Findings) {
@@ -146,13 +162,18 @@ fn check_facts(config: &Config, certificate: &Path, facts: &CertificateFacts, fi
     } else if left < Duration::days(30) {
         findings.warnings.push(format!("{} expires on {}", certificate.display(), facts.not_after.date()));
     }
-    if let Some(host) = &config.external_host {
-        let name = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name);
+    if let Some(name) = config.external_name() {
         if !tls::covers_name(facts, name) {
-            findings.errors.push(format!("{} is not valid for {name}; make one: pakhuis cert generate --name {name}", certificate.display()));
+            findings.errors.push(format!(
+                "{} is not valid for {name}; make one: pakhuis cert generate --name {name}",
+                certificate.display()
+            ));
         }
     }
     if facts.is_ca {
-        findings.errors.push(format!("{} is the certificate of a CA; some clients refuse it as a server's", certificate.display()));
+        findings.errors.push(format!(
+            "{} is the certificate of a CA; some clients refuse it as a server's",
+            certificate.display()
+        ));
     }
 }

@@ -20,16 +20,23 @@ pub(super) fn tell(config: &Config, address: SocketAddr, ca_certificate: Option<
 fn text(config: &Config, address: SocketAddr, ca_certificate: Option<&Path>) -> String {
     let host = config.external_host.clone().unwrap_or_else(|| format!("localhost:{}", address.port()));
     let scheme = if config.certificates == Certificates::Off { "http" } else { "https" };
-    let mut text = format!("\nPakhuis serves {scheme}://{host}/ (listening on {address}). What to type next, in another terminal:\n\n");
+    let mut text = format!(
+        "\nPakhuis serves {scheme}://{host}/ (listening on {address}). What to type next, in another terminal:\n\n"
+    );
     if let Some(htpasswd) = &config.auth.htpasswd {
         text.push_str(&format!("  pakhuis add-user alice --htpasswd {}\n", htpasswd.display()));
     }
     if let Some(ca) = ca_certificate {
-        text.push_str(&format!("  sudo install -D -m 644 {} /etc/docker/certs.d/{host}/ca.crt\n", ca.display()));
+        text.push_str(&format!(
+            "  sudo install -D -m 644 {} /etc/docker/certs.d/{host}/ca.crt\n",
+            ca.display()
+        ));
     }
     if config.auth.htpasswd.is_some() {
         text.push_str(&format!("  docker login -u alice {host}\n"));
     }
-    text.push_str(&format!("  docker tag hello-world {host}/hello-world\n  docker push {host}/hello-world\n\n"));
+    text.push_str(&format!(
+        "  docker tag hello-world {host}/hello-world\n  docker push {host}/hello-world\n\n"
+    ));
     text
 }

@@ -13,7 +13,7 @@ use crate::auth::htpasswd::{self, Users};
 #[command(after_help = "Examples:
   pakhuis list-users
   pakhuis list-users --json --htpasswd /etc/pakhuis/htpasswd")]
-pub struct ListUsers {
+pub(super) struct ListUsers {
     /// Print a JSON array of objects instead
     #[arg(long)]
     json: bool,
@@ -31,7 +31,7 @@ struct Listed<'a> {
 
 impl ListUsers {
     /// Runs the command. Exit codes: 0 listed, 4 there is no such file.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         on_console(|console| self.execute(console))
     }
 

@@ -1,10 +1,15 @@
 //! The command `pakhuis`: one file a subcommand. The result goes to stdout, everything else to stderr.
 
+mod add_user;
 mod arguments;
 mod cert;
 mod check_config;
 mod first_steps;
+mod list_users;
+mod remove_user;
 mod serve;
+mod set_password;
+mod users;
 
 use std::{io::Write, process::ExitCode};
 

@@ -13,7 +13,7 @@ use crate::auth::{UserName, htpasswd};
 #[command(after_help = "Examples:
   pakhuis remove-user ana
   pakhuis remove-user ci-builder --yes")]
-pub struct RemoveUser {
+pub(super) struct RemoveUser {
     /// Name of the user
     name: UserName,
     /// Do not ask
@@ -25,7 +25,7 @@ pub struct RemoveUser {
 
 impl RemoveUser {
     /// Runs the command. Exit codes: 0 removed, 2 not confirmed, 4 there is no such user.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         on_console(|console| self.execute(console))
     }
 

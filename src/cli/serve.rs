@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{cert, first_steps};
+use super::first_steps;
 use crate::{
     api::{self, ApiState},
     auth::{Authenticator, Policy},
@@ -104,10 +104,13 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
     let shutdown = CancellationToken::new();
     server::shutdown::cancel_on_signal(shutdown.clone())?;
     // The address first: a second server on it must not touch anything.
-    let listener = TcpListener::bind(config.listen).await.with_context(|| format!("cannot listen on {}", config.listen))?;
+    let listener = TcpListener::bind(config.listen)
+        .await
+        .with_context(|| format!("cannot listen on {}", config.listen))?;
     let address = listener.local_addr()?;
     let certificates = certificates(&config)?;
-    let application = application(&config, certificates.ca_certificate.as_deref(), address.port(), &shutdown)?;
+    let application =
+        application(&config, certificates.ca_certificate.as_deref(), address.port(), &shutdown)?;
     let tls = certificates.tls.map(|certificate| {
         tokio::spawn(certificate.clone().watch(shutdown.clone()));
         Arc::new(move || certificate.server_config()) as TlsSource
@@ -121,7 +124,12 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
 }
 
 /// The parts, put together.
-fn application(config: &Config, ca_certificate: Option<&Path>, port: u16, shutdown: &CancellationToken) -> anyhow::Result<Router> {
+fn application(
+    config: &Config,
+    ca_certificate: Option<&Path>,
+    port: u16,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Router> {
     let storage = Storage::open(config.storage.clone())?;
     tracing::info!(directory = %storage.directory().display(), "serving the volume");
     let registry = Registry::new(storage, config.registry.clone());
@@ -136,7 +144,11 @@ fn application(config: &Config, ca_certificate: Option<&Path>, port: u16, shutdo
             Box::pin(async move { registry.check_ready().await.map_err(|error| error.to_string()) }) as _
         })
     };
-    let api = api::router(ApiState { registry: registry.clone(), authenticator: authenticator.clone(), policy: policy.clone() });
+    let api = api::router(ApiState {
+        registry: registry.clone(),
+        authenticator: authenticator.clone(),
+        policy: policy.clone(),
+    });
     let _ = (ca_certificate, port);
     Ok(api.merge(health::router(readiness, shutdown.clone())))
 }
@@ -146,20 +158,30 @@ struct ServedCertificates {
     ca_certificate: Option<PathBuf>,
 }
 
+/// Reads the certificate, or makes one on the first start. Blocks.
 fn certificates(config: &Config) -> anyhow::Result<ServedCertificates> {
     let (certificate, private_key, made_ca) = match &config.certificates {
-        Certificates::Off => return Ok(ServedCertificates { tls: None, ca_certificate: config.ca_certificate.clone() }),
+        Certificates::Off => {
+            return Ok(ServedCertificates { tls: None, ca_certificate: config.ca_certificate.clone() });
+        }
         Certificates::Files { certificate, private_key } => (certificate.clone(), private_key.clone(), None),
         Certificates::Made { directory } => {
-            let mut names = cert::default_names();
-            let external = config.external_host.as_deref().map(|host| host.rsplit_once(':').map_or(host, |(name, _)| name).to_owned());
-            names.extend(external.filter(|name| !cert::default_names().contains(name)));
-            let start = tls::first_start(directory, &names)?;
-            (start.files.certificate, start.files.private_key, Some(start.files.ca_certificate))
+            let mut names = tls::default_names();
+            let external = config.external_name().filter(|name| !names.iter().any(|known| known == name));
+            names.extend(external.map(str::to_owned));
+            let files = tls::first_start(directory, &names)?.files;
+            (files.certificate, files.private_key, Some(files.ca_certificate))
         }
     };
-    let tls = tls::load(&tls::Config { certificate, private_key, poll_interval: config.certificate_poll_interval })?;
-    Ok(ServedCertificates { tls: Some(tls), ca_certificate: config.ca_certificate.clone().or(made_ca) })
+    let tls = tls::load(&tls::Config {
+        certificate,
+        private_key,
+        poll_interval: config.certificate_poll_interval,
+    })?;
+    Ok(ServedCertificates {
+        tls: Some(Arc::new(tls)),
+        ca_certificate: config.ca_certificate.clone().or(made_ca),
+    })
 }
 
 /// Whole or not at all: whoever waits for the file reads it at once.

@@ -12,7 +12,7 @@ use crate::auth::{UserName, htpasswd};
 #[command(after_help = "Examples:
   pakhuis set-password ana
   pakhuis set-password ci-builder --password-stdin < password.txt")]
-pub struct SetPassword {
+pub(super) struct SetPassword {
     /// Name of the user
     name: UserName,
     #[command(flatten)]
@@ -23,7 +23,7 @@ pub struct SetPassword {
 
 impl SetPassword {
     /// Runs the command. Exit codes: 0 changed, 2 no usable password, 4 there is no such user.
-    pub fn run(self) -> anyhow::Result<ExitCode> {
+    pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         on_console(|console| self.execute(console))
     }
 
@@ -40,7 +40,7 @@ impl SetPassword {
             Ok(password) => password,
             Err(code) => return Ok(code),
         };
-        match htpasswd::set_password(&path, name, &hash(&password, from)?) {
+        match htpasswd::set_password(&path, name, &hash(&password, from, file)?) {
             Ok(edited) => {
                 console.show_generated(from, &password)?;
                 console.report(&format!("changed the password of \"{name}\""), &path, edited)?;

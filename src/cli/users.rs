@@ -14,9 +14,7 @@ use crate::auth::{
     Password, PasswordHash, UserName,
     htpasswd::{self, EditError, Edited, Users},
 };
-
-/// The htpasswd file where neither flag, environment nor configuration names one.
-const DEFAULT_FILE: &str = "./pakhuis-htpasswd";
+use crate::config::{Config, Flags};
 
 pub(super) const DONE: u8 = 0;
 pub(super) const USAGE: u8 = 2;
@@ -35,20 +33,15 @@ pub(super) struct UserFile {
     pub(super) config: Option<PathBuf>,
 }
 
-/// The htpasswd file meant: flag or environment, then the configuration, then the default.
+/// The configuration whose users are meant: flag over environment over file over default, as for the server.
+fn configuration(file: &UserFile) -> anyhow::Result<Config> {
+    let flags = Flags { config: file.config.clone(), htpasswd: file.htpasswd.clone(), ..Flags::default() };
+    Ok(Config::load(&flags, &|name| std::env::var(name).ok())?)
+}
+
+/// The htpasswd file meant.
 pub(super) fn htpasswd_path(file: &UserFile) -> anyhow::Result<PathBuf> {
-    if let Some(path) = &file.htpasswd {
-        return Ok(path.clone());
-    }
-    let Some(config) = &file.config else {
-        return Ok(DEFAULT_FILE.into());
-    };
-    let text =
-        std::fs::read_to_string(config).with_context(|| format!("cannot read {}", config.display()))?;
-    let table: toml::Table =
-        text.parse().with_context(|| format!("{} is not valid TOML", config.display()))?;
-    let path = table.get("auth").and_then(|auth| auth.get("htpasswd"));
-    Ok(path.and_then(toml::Value::as_str).unwrap_or(DEFAULT_FILE).into())
+    Ok(configuration(file)?.user_file)
 }
 
 impl UserFile {
@@ -74,9 +67,10 @@ pub(super) struct NewPassword {
     #[arg(long)]
     pub(super) generate: bool,
 
-    /// Cost of the bcrypt hash: one more doubles the work of every guess, and of every first sign-in
-    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u32).range(4..=15))]
-    pub(super) bcrypt_cost: u32,
+    /// Cost of the bcrypt hash: one more doubles the work of every guess, and of every first sign-in [default: the
+    /// configuration's auth.bcrypt_cost, else 10]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(4..=15))]
+    pub(super) bcrypt_cost: Option<u32>,
 }
 
 /// What a command talks to; tests put their own in its place.
@@ -203,8 +197,12 @@ pub(super) fn names_user(path: &Path, name: &UserName) -> anyhow::Result<bool> {
 }
 
 /// Hashes a password that was found good.
-pub(super) fn hash(password: &Password, from: &NewPassword) -> anyhow::Result<PasswordHash> {
-    PasswordHash::create(password, from.bcrypt_cost).context("cannot hash the password")
+pub(super) fn hash(password: &Password, from: &NewPassword, file: &UserFile) -> anyhow::Result<PasswordHash> {
+    let cost = match from.bcrypt_cost {
+        Some(cost) => cost,
+        None => configuration(file)?.auth.bcrypt_cost,
+    };
+    PasswordHash::create(password, cost).context("cannot hash the password")
 }
 
 /// 24 characters, none of which looks like another: 139 bits.

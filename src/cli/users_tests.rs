@@ -170,9 +170,9 @@ fn the_file_is_the_flag_then_the_configuration_then_the_default() {
     };
     assert_eq!(path(Some("x"), Some(&config)).unwrap(), Path::new("x"));
     assert_eq!(path(None, Some(&config)).unwrap(), Path::new("/etc/pakhuis/htpasswd"));
-    assert_eq!(path(None, None).unwrap(), Path::new(DEFAULT_FILE));
+    assert_eq!(path(None, None).unwrap(), Path::new("pakhuis-htpasswd"));
     fs::write(&config, "[server]\n").unwrap();
-    assert_eq!(path(None, Some(&config)).unwrap(), Path::new(DEFAULT_FILE));
+    assert_eq!(path(None, Some(&config)).unwrap(), Path::new("pakhuis-htpasswd"));
     fs::write(&config, "[").unwrap();
     assert!(path(None, Some(&config)).is_err());
     assert!(path(None, Some(&directory.path().join("absent"))).is_err());

@@ -13,8 +13,8 @@ use std::{
 };
 
 pub use file::ConfigFile;
-pub use settings::{Setting, Source};
 use settings::Layers;
+pub use settings::{Setting, Source};
 
 use crate::{auth, observability, registry, server, storage};
 
@@ -73,6 +73,8 @@ pub struct Config {
     pub registry: registry::Config,
     /// Who may come in.
     pub auth: auth::Config,
+    /// The htpasswd file, also when nobody needs to sign in: the commands about users edit it.
+    pub user_file: PathBuf,
     /// The certificate.
     pub certificates: Certificates,
     /// How often the certificate's files are looked at.
@@ -117,26 +119,79 @@ impl Config {
         Ok(Self { settings: layers.into_settings(), ..config })
     }
 
+    /// The name in [`Config::external_host`], without the port.
+    pub fn external_name(&self) -> Option<&str> {
+        let host = self.external_host.as_deref()?;
+        Some(host.rsplit_once(':').map_or(host, |(name, _)| name))
+    }
+
     fn from_layers(layers: &mut Layers<'_>, flags: &Flags, file: &ConfigFile) -> Result<Self, ConfigError> {
-        let listen = layers.parsed("server.listen", flags.listen.clone(), "PAKHUIS_LISTEN", file.server.listen.clone(), "127.0.0.1:5000", "address and port, such as 0.0.0.0:5000")?;
-        let (auth, state_directory) = auth_config(layers, flags, file)?;
-        let mut storage = storage::Config::new(layers.path("storage.root", flags.storage.clone(), "PAKHUIS_STORAGE", file.storage.root.clone(), "pakhuis-data"));
-        storage.remembered_roots = Some(state_directory.join(".pakhuis-roots"));
+        let listen = layers.parsed(
+            "server.listen",
+            flags.listen.clone(),
+            "PAKHUIS_LISTEN",
+            file.server.listen.clone(),
+            "127.0.0.1:5000",
+            "address and port, such as 0.0.0.0:5000",
+        )?;
+        let (auth, user_file) = auth_config(layers, flags, file)?;
+        let mut storage = storage::Config::new(layers.path(
+            "storage.root",
+            flags.storage.clone(),
+            "PAKHUIS_STORAGE",
+            file.storage.root.clone(),
+            "pakhuis-data",
+        ));
+        storage.remembered_roots = Some(user_file.with_file_name(".pakhuis-roots"));
         let certificates = certificates(layers, flags, file)?;
         let defaults = server::Config::default();
         let server = server::Config {
-            max_connections: layers.number("server.max_connections", file.server.max_connections, defaults.max_connections)?,
-            idle_timeout: layers.duration("server.idle_timeout", file.server.idle_timeout.as_deref(), defaults.idle_timeout)?,
-            request_stall: layers.duration("server.request_stall", file.server.request_stall.as_deref(), defaults.request_stall)?,
-            response_stall: layers.duration("server.response_stall", file.server.response_stall.as_deref(), defaults.response_stall)?,
-            drain_deadline: layers.duration("server.drain_deadline", file.server.drain_deadline.as_deref(), defaults.drain_deadline)?,
+            max_connections: layers.number(
+                "server.max_connections",
+                file.server.max_connections,
+                defaults.max_connections,
+            )?,
+            idle_timeout: layers.duration(
+                "server.idle_timeout",
+                file.server.idle_timeout.as_deref(),
+                defaults.idle_timeout,
+            )?,
+            request_stall: layers.duration(
+                "server.request_stall",
+                file.server.request_stall.as_deref(),
+                defaults.request_stall,
+            )?,
+            response_stall: layers.duration(
+                "server.response_stall",
+                file.server.response_stall.as_deref(),
+                defaults.response_stall,
+            )?,
+            drain_deadline: layers.duration(
+                "server.drain_deadline",
+                file.server.drain_deadline.as_deref(),
+                defaults.drain_deadline,
+            )?,
             ..defaults
         };
         let log = observability::Config {
-            format: layers.parsed_by("log.format", flags.log_format.clone(), "PAKHUIS_LOG_FORMAT", file.log.format.clone(), "auto", "log format: auto, text or json", log_format)?,
-            level: layers.parsed_by("log.level", None, "PAKHUIS_LOG", file.log.level.clone(), "info", "log level: error, warn, info, debug or trace", |level| {
-                observability::parse_level(level).ok().map(|_| level.to_owned())
-            })?,
+            format: layers.parsed_by(
+                "log.format",
+                flags.log_format.clone(),
+                "PAKHUIS_LOG_FORMAT",
+                file.log.format.clone(),
+                "auto",
+                "log format: auto, text or json",
+                log_format,
+            )?,
+            level: layers.parsed_by(
+                "log.level",
+                None,
+                "PAKHUIS_LOG",
+                file.log.level.clone(),
+                "info",
+                "log level: error, warn, info, debug or trace",
+                |level| observability::parse_level(level).ok().map(|_| level.to_owned()),
+            )?,
         };
         Ok(Self {
             listen,
@@ -144,10 +199,15 @@ impl Config {
             storage,
             registry: registry_config(layers, file)?,
             auth,
+            user_file,
             certificates,
             certificate_poll_interval: Duration::from_secs(2),
             ui_enabled: layers.switch("ui.enabled", file.ui.enabled, true),
-            external_host: layers.optional("ui.external_host", "PAKHUIS_EXTERNAL_HOST", file.ui.external_host.clone()),
+            external_host: layers.optional(
+                "ui.external_host",
+                "PAKHUIS_EXTERNAL_HOST",
+                file.ui.external_host.clone(),
+            ),
             ca_certificate: layers.optional_path("ui.ca_certificate", file.ui.ca_certificate.clone()),
             log,
             settings: Vec::new(),
@@ -155,9 +215,19 @@ impl Config {
     }
 }
 
-/// Who may come in, and the directory of the htpasswd file: the place of ours that is not the image volume.
-fn auth_config(layers: &mut Layers<'_>, flags: &Flags, file: &ConfigFile) -> Result<(auth::Config, PathBuf), ConfigError> {
-    let path = layers.path("auth.htpasswd", flags.htpasswd.clone(), "PAKHUIS_HTPASSWD", file.auth.htpasswd.clone(), "pakhuis-htpasswd");
+/// Who may come in, and the htpasswd file.
+fn auth_config(
+    layers: &mut Layers<'_>,
+    flags: &Flags,
+    file: &ConfigFile,
+) -> Result<(auth::Config, PathBuf), ConfigError> {
+    let path = layers.path(
+        "auth.htpasswd",
+        flags.htpasswd.clone(),
+        "PAKHUIS_HTPASSWD",
+        file.auth.htpasswd.clone(),
+        "pakhuis-htpasswd",
+    );
     let enabled = layers.off_switch("auth.enabled", flags.no_auth, "PAKHUIS_NO_AUTH", file.auth.enabled)?;
     if flags.no_auth && flags.htpasswd.is_some() {
         return Err(ConfigError::Contradiction("--no-auth and --htpasswd exclude each other"));
@@ -166,41 +236,82 @@ fn auth_config(layers: &mut Layers<'_>, flags: &Flags, file: &ConfigFile) -> Res
     let bcrypt_cost = layers.number("auth.bcrypt_cost", file.auth.bcrypt_cost, defaults.bcrypt_cost)?;
     if !(4..=16).contains(&bcrypt_cost) {
         let value = bcrypt_cost.to_string();
-        return Err(ConfigError::Value { key: "auth.bcrypt_cost", origin: "file".to_owned(), value, expected: "number from 4 to 16" });
+        return Err(ConfigError::Value {
+            key: "auth.bcrypt_cost",
+            origin: "file".to_owned(),
+            value,
+            expected: "number from 4 to 16",
+        });
     }
-    let cache_lifetime = layers.duration("auth.cache_ttl", file.auth.cache_ttl.as_deref(), defaults.cache_lifetime)?;
-    let directory = path.parent().map(Path::to_path_buf).unwrap_or_default();
-    Ok((auth::Config { htpasswd: enabled.then_some(path), bcrypt_cost, cache_lifetime, ..defaults }, directory))
+    let cache_lifetime =
+        layers.duration("auth.cache_ttl", file.auth.cache_ttl.as_deref(), defaults.cache_lifetime)?;
+    Ok((
+        auth::Config { htpasswd: enabled.then(|| path.clone()), bcrypt_cost, cache_lifetime, ..defaults },
+        path,
+    ))
 }
 
 fn registry_config(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<registry::Config, ConfigError> {
     let defaults = registry::Config::default();
-    let manifest_size_limit = layers.number("registry.manifest_size_limit", file.registry.manifest_size_limit, defaults.manifest_size_limit)?;
+    let manifest_size_limit = layers.number(
+        "registry.manifest_size_limit",
+        file.registry.manifest_size_limit,
+        defaults.manifest_size_limit,
+    )?;
     if manifest_size_limit < 4 << 20 {
         let value = manifest_size_limit.to_string();
-        return Err(ConfigError::Value { key: "registry.manifest_size_limit", origin: "file".to_owned(), value, expected: "number of bytes from 4194304 up: clients may push that much" });
+        return Err(ConfigError::Value {
+            key: "registry.manifest_size_limit",
+            origin: "file".to_owned(),
+            value,
+            expected: "number of bytes from 4194304 up: clients may push that much",
+        });
     }
     Ok(registry::Config {
         manifest_size_limit,
-        sparse_manifests: layers.switch("registry.sparse_manifests", file.registry.sparse_manifests, defaults.sparse_manifests),
-        delete_enabled: layers.switch("registry.delete_enabled", file.registry.delete_enabled, defaults.delete_enabled),
+        sparse_manifests: layers.switch(
+            "registry.sparse_manifests",
+            file.registry.sparse_manifests,
+            defaults.sparse_manifests,
+        ),
+        delete_enabled: layers.switch(
+            "registry.delete_enabled",
+            file.registry.delete_enabled,
+            defaults.delete_enabled,
+        ),
         ..defaults
     })
 }
 
-fn certificates(layers: &mut Layers<'_>, flags: &Flags, file: &ConfigFile) -> Result<Certificates, ConfigError> {
+fn certificates(
+    layers: &mut Layers<'_>,
+    flags: &Flags,
+    file: &ConfigFile,
+) -> Result<Certificates, ConfigError> {
     if flags.no_tls && (flags.tls_cert.is_some() || flags.tls_key.is_some()) {
         return Err(ConfigError::Contradiction("--no-tls excludes --tls-cert and --tls-key"));
     }
     if !layers.off_switch("tls.enabled", flags.no_tls, "PAKHUIS_NO_TLS", file.tls.enabled)? {
         return Ok(Certificates::Off);
     }
-    let certificate = layers.layered_path("tls.certificate", flags.tls_cert.clone(), "PAKHUIS_TLS_CERT", file.tls.certificate.clone());
-    let private_key = layers.layered_path("tls.key", flags.tls_key.clone(), "PAKHUIS_TLS_KEY", file.tls.key.clone());
+    let certificate = layers.layered_path(
+        "tls.certificate",
+        flags.tls_cert.clone(),
+        "PAKHUIS_TLS_CERT",
+        file.tls.certificate.clone(),
+    );
+    let private_key =
+        layers.layered_path("tls.key", flags.tls_key.clone(), "PAKHUIS_TLS_KEY", file.tls.key.clone());
     match (certificate, private_key) {
         (Some(certificate), Some(private_key)) => Ok(Certificates::Files { certificate, private_key }),
         (None, None) => {
-            let directory = layers.path("tls.directory", None, "PAKHUIS_TLS_DIRECTORY", file.tls.directory.clone(), "pakhuis-certs");
+            let directory = layers.path(
+                "tls.directory",
+                None,
+                "PAKHUIS_TLS_DIRECTORY",
+                file.tls.directory.clone(),
+                "pakhuis-certs",
+            );
             Ok(Certificates::Made { directory })
         }
         _ => Err(ConfigError::Contradiction("the certificate and its key are given together, or neither")),

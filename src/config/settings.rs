@@ -57,8 +57,15 @@ impl<'a> Layers<'a> {
         self.settings
     }
 
-    fn pick(&mut self, key: &'static str, flag: Option<String>, variable: &'static str, file: Option<String>) -> Option<(String, Source)> {
-        let environment = || (self.environment)(variable).filter(|value| !variable.is_empty() && !value.is_empty());
+    fn pick(
+        &mut self,
+        key: &'static str,
+        flag: Option<String>,
+        variable: &'static str,
+        file: Option<String>,
+    ) -> Option<(String, Source)> {
+        let environment =
+            || (self.environment)(variable).filter(|value| !variable.is_empty() && !value.is_empty());
         let picked = flag
             .map(|value| (value, Source::Flag))
             .or_else(|| environment().map(|value| (value, Source::Environment(variable))))
@@ -73,12 +80,32 @@ impl<'a> Layers<'a> {
         self.settings.push(Setting { key, value, source });
     }
 
-    pub(super) fn parsed<T: FromStr>(&mut self, key: &'static str, flag: Option<String>, variable: &'static str, file: Option<String>, default: &str, expected: &'static str) -> Result<T, ConfigError> {
+    pub(super) fn parsed<T: FromStr>(
+        &mut self,
+        key: &'static str,
+        flag: Option<String>,
+        variable: &'static str,
+        file: Option<String>,
+        default: &str,
+        expected: &'static str,
+    ) -> Result<T, ConfigError> {
         self.parsed_by(key, flag, variable, file, default, expected, |text| text.parse().ok())
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the four layers of one setting, what it is, and its parser")]
-    pub(super) fn parsed_by<T>(&mut self, key: &'static str, flag: Option<String>, variable: &'static str, file: Option<String>, default: &str, expected: &'static str, parse: impl Fn(&str) -> Option<T>) -> Result<T, ConfigError> {
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the four layers of one setting, what it is, and its parser"
+    )]
+    pub(super) fn parsed_by<T>(
+        &mut self,
+        key: &'static str,
+        flag: Option<String>,
+        variable: &'static str,
+        file: Option<String>,
+        default: &str,
+        expected: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, ConfigError> {
         let (value, source) = self.pick(key, flag, variable, file).unwrap_or_else(|| {
             self.record(key, default.to_owned(), Source::Default);
             (default.to_owned(), Source::Default)
@@ -87,20 +114,38 @@ impl<'a> Layers<'a> {
     }
 
     /// A path. Those of the file are relative to the file, the others to the working directory.
-    pub(super) fn path(&mut self, key: &'static str, flag: Option<PathBuf>, variable: &'static str, file: Option<PathBuf>, default: &str) -> PathBuf {
+    pub(super) fn path(
+        &mut self,
+        key: &'static str,
+        flag: Option<PathBuf>,
+        variable: &'static str,
+        file: Option<PathBuf>,
+        default: &str,
+    ) -> PathBuf {
         self.layered_path(key, flag, variable, file).unwrap_or_else(|| {
             self.record(key, default.to_owned(), Source::Default);
             PathBuf::from(default)
         })
     }
 
-    pub(super) fn layered_path(&mut self, key: &'static str, flag: Option<PathBuf>, variable: &'static str, file: Option<PathBuf>) -> Option<PathBuf> {
+    pub(super) fn layered_path(
+        &mut self,
+        key: &'static str,
+        flag: Option<PathBuf>,
+        variable: &'static str,
+        file: Option<PathBuf>,
+    ) -> Option<PathBuf> {
         let text = |path: &Path| path.to_string_lossy().into_owned();
         let file = file.map(|path| text(&self.file_directory.join(path)));
         self.pick(key, flag.as_deref().map(text), variable, file).map(|(value, _)| PathBuf::from(value))
     }
 
-    pub(super) fn optional(&mut self, key: &'static str, variable: &'static str, file: Option<String>) -> Option<String> {
+    pub(super) fn optional(
+        &mut self,
+        key: &'static str,
+        variable: &'static str,
+        file: Option<String>,
+    ) -> Option<String> {
         self.pick(key, None, variable, file).map(|(value, _)| value)
     }
 
@@ -116,14 +161,27 @@ impl<'a> Layers<'a> {
     }
 
     /// Something that is on unless a flag, an environment variable or the file switches it off.
-    pub(super) fn off_switch(&mut self, key: &'static str, off: bool, variable: &'static str, file: Option<bool>) -> Result<bool, ConfigError> {
+    pub(super) fn off_switch(
+        &mut self,
+        key: &'static str,
+        off: bool,
+        variable: &'static str,
+        file: Option<bool>,
+    ) -> Result<bool, ConfigError> {
         let enabled = if off {
             (false, Source::Flag)
         } else if let Some(value) = (self.environment)(variable).filter(|value| !value.is_empty()) {
             let off = match value.as_str() {
                 "1" | "true" | "yes" => true,
                 "0" | "false" | "no" => false,
-                _ => return Err(ConfigError::Value { key, origin: format!("environment {variable}"), value, expected: "switch: true or false" }),
+                _ => {
+                    return Err(ConfigError::Value {
+                        key,
+                        origin: format!("environment {variable}"),
+                        value,
+                        expected: "switch: true or false",
+                    });
+                }
             };
             (!off, Source::Environment(variable))
         } else if let Some(enabled) = file {
@@ -135,24 +193,44 @@ impl<'a> Layers<'a> {
         Ok(enabled.0)
     }
 
-    pub(super) fn number<T: TryFrom<u64> + fmt::Display>(&mut self, key: &'static str, file: Option<u64>, default: T) -> Result<T, ConfigError> {
+    pub(super) fn number<T: TryFrom<u64> + fmt::Display>(
+        &mut self,
+        key: &'static str,
+        file: Option<u64>,
+        default: T,
+    ) -> Result<T, ConfigError> {
         let Some(number) = file else {
             self.record(key, default.to_string(), Source::Default);
             return Ok(default);
         };
         self.record(key, number.to_string(), Source::File);
-        let error = ConfigError::Value { key, origin: Source::File.to_string(), value: number.to_string(), expected: "number of this size" };
+        let error = ConfigError::Value {
+            key,
+            origin: Source::File.to_string(),
+            value: number.to_string(),
+            expected: "number of this size",
+        };
         T::try_from(number).map_err(|_| error)
     }
 
-    pub(super) fn duration(&mut self, key: &'static str, file: Option<&str>, default: Duration) -> Result<Duration, ConfigError> {
+    pub(super) fn duration(
+        &mut self,
+        key: &'static str,
+        file: Option<&str>,
+        default: Duration,
+    ) -> Result<Duration, ConfigError> {
         let Some(text) = file else {
             self.record(key, format!("{}s", default.as_secs()), Source::Default);
             return Ok(default);
         };
         self.record(key, text.to_owned(), Source::File);
         let expected = "time span, such as 60s, 5m, 12h or 7d";
-        parse_duration(text).ok_or_else(|| ConfigError::Value { key, origin: Source::File.to_string(), value: text.to_owned(), expected })
+        parse_duration(text).ok_or_else(|| ConfigError::Value {
+            key,
+            origin: Source::File.to_string(),
+            value: text.to_owned(),
+            expected,
+        })
     }
 }
 

@@ -100,7 +100,8 @@ fn the_example_for_production_is_what_it_says() {
     for setting in &config.settings {
         let (section, key) = setting.key.split_once('.').unwrap();
         assert!(text.contains(&format!("[{section}]")), "[{section}]");
-        let line = text.lines().position(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
+        let line =
+            text.lines().position(|line| line.trim_start_matches("# ").starts_with(&format!("{key} = ")));
         let line = line.unwrap_or_else(|| panic!("{} is not in the example", setting.key));
         assert!(text.lines().nth(line - 1).unwrap().starts_with('#'), "{} has no comment", setting.key);
     }

@@ -1,53 +1,30 @@
-//! Certificates: making a private CA and a server certificate, reading them, serving them, following their files.
+//! TLS: PEM files to a rustls `ServerConfig` that follows them, and a private authority that makes such files.
 //!
-//! Two keys, since one self-signed certificate cannot be renewed without a visit to every host: hosts trust the
-//! CA, which stays, and the server certificate below it is renewed at will. Knows nothing of HTTP.
+//! - [`load`] reads a certificate chain and its key; [`ReloadingCertificate::watch`] follows the two files.
+//! - [`first_start`] makes `ca.crt`, `ca.key`, `server.crt` and `server.key` where there are none;
+//!   [`renew`] replaces the server's pair and keeps the authority, so no client has to change anything.
+//! - [`inspect`] reads a certificate for people: names, dates, fingerprint.
+//!
+//! Everything here blocks on files (only `watch` is a task, and it reads on blocking threads). Private keys
+//! are created with mode 0600 and appear in no error, log line or `Debug` output.
 
 mod authority;
+mod directory;
+mod error;
 mod facts;
-mod files;
+mod identity;
+mod pem_file;
 mod reload;
+mod subject_name;
 
-use std::{io, path::PathBuf, time::Duration};
+pub use directory::{CertificateDirectory, FirstStart, Renewal, first_start, renew};
+pub use error::TlsError;
+pub use facts::{CertificateFacts, covers_name, inspect, read_facts, read_public_certificates};
+pub use identity::{ServerIdentity, issued_by};
+pub use reload::{Config, ReloadingCertificate, load};
+pub use subject_name::{SubjectName, default_names};
 
-pub use authority::{CertificateFiles, FirstStart, Issued, first_start, issue};
-pub use facts::{CertificateFacts, covers_name, inspect};
-pub use reload::{ReloadingCertificate, load};
-
-/// Where the server's certificate is.
-#[derive(Clone, Debug)]
-pub struct Config {
-    /// PEM: the server's certificate, then those between it and the CA.
-    pub certificate: PathBuf,
-    /// PEM: its private key.
-    pub private_key: PathBuf,
-    /// How often the files are looked at. Polled: notifications do not see what another NFS client writes.
-    pub poll_interval: Duration,
-}
-
-/// What is wrong with a certificate or a key. Never carries key material.
-#[derive(Debug, thiserror::Error)]
-#[expect(missing_docs, reason = "each message says it")]
-pub enum TlsError {
-    #[error("cannot {operation} {}", .path.display())]
-    Io { operation: &'static str, path: PathBuf, source: io::Error },
-    #[error("{} has no certificate in PEM form", .path.display())]
-    NoCertificate { path: PathBuf },
-    #[error("{} has no private key in PEM form (PKCS#8, SEC1 or PKCS#1)", .path.display())]
-    NoPrivateKey { path: PathBuf },
-    #[error("the certificate {} and the key {} do not belong together", .certificate.display(), .private_key.display())]
-    Mismatch { certificate: PathBuf, private_key: PathBuf },
-    #[error("the key {} is of a kind that is not supported", .path.display())]
-    UnsupportedKey { path: PathBuf },
-    #[error("{} cannot be read as an X.509 certificate", .path.display())]
-    Malformed { path: PathBuf },
-    #[error("{name:?} is neither a host name nor an IP address")]
-    InvalidName { name: String },
-    #[error("{} exists without {}; restore it, or make a new CA and hand it to every host", .present.display(), .missing.display())]
-    HalfAuthority { present: PathBuf, missing: PathBuf },
-    #[error("a certificate cannot be made: {0}")]
-    Generate(String),
-}
+pub use authority::{DEFAULT_SERVER_DAYS, MAXIMUM_SERVER_DAYS};
 
 #[cfg(test)]
 mod tests;

@@ -1,152 +1,238 @@
-//! Serving a certificate and following its files, without dropping a connection.
+//! Follows a certificate and its key on disk without a restart.
+//!
+//! One `ServerConfig` lives as long as the process, so session tickets stay valid; only the pair behind its
+//! certificate resolver is swapped, and only connections that start afterwards see it. The files are polled
+//! by content: inotify does not see what another NFS client wrote, and a copied file may keep its old time.
 
-use std::{fs, path::Path, sync::Arc};
+use std::fmt;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use rustls::{
-    ServerConfig,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject},
-    server::{ClientHello, ResolvesServerCert},
-    sign::CertifiedKey,
-};
+use rustls::ServerConfig;
+use rustls::crypto::aws_lc_rs::Ticketer;
+use rustls::server::{ClientHello, ResolvesServerCert};
+use rustls::sign::CertifiedKey;
+use rustls::version::{TLS12, TLS13};
+use time::OffsetDateTime;
+use tokio::task::spawn_blocking;
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, TlsError, files};
+use super::{CertificateFacts, ServerIdentity, TlsError, facts, identity, pem_file};
 
-/// A certificate that follows its files. New connections get the newest pair that fits together; open ones keep
-/// theirs.
+/// Which files to serve, and how often to look at them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// PEM file with the server's certificate first and the rest of its chain behind it.
+    pub certificate: PathBuf,
+    /// PEM file with the private key of that certificate, without a pass phrase.
+    pub private_key: PathBuf,
+    /// How often the two files are read again. At least 1 ms; 2 s by default.
+    pub poll_interval: Duration,
+}
+
+impl Default for Config {
+    /// `certs/server.crt` and `certs/server.key`, every two seconds.
+    fn default() -> Self {
+        Self {
+            certificate: PathBuf::from("certs/server.crt"),
+            private_key: PathBuf::from("certs/server.key"),
+            poll_interval: Duration::from_secs(2),
+        }
+    }
+}
+
+/// Reads the pair and prepares TLS 1.2 and 1.3 with `h2` and `http/1.1` and session tickets. Blocks.
+///
+/// # Errors
+/// [`TlsError`] naming the file and what is wrong with it.
+pub fn load(config: &Config) -> Result<ReloadingCertificate, TlsError> {
+    let contents = Contents::read(config).ok();
+    let identity = ServerIdentity::read(&config.certificate, &config.private_key)?;
+    let current = Arc::new(CurrentIdentity(ArcSwap::from_pointee(identity)));
+    let mut server_config = ServerConfig::builder_with_provider(identity::provider())
+        .with_protocol_versions(&[&TLS13, &TLS12])
+        .map_err(TlsError::Configuration)?
+        .with_no_client_auth()
+        .with_cert_resolver(Arc::clone(&current) as Arc<dyn ResolvesServerCert>);
+    server_config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    server_config.ticketer = Ticketer::new().map_err(TlsError::Configuration)?;
+    Ok(ReloadingCertificate {
+        config: config.clone(),
+        current,
+        server_config: Arc::new(server_config),
+        last_look: Mutex::new(LastLook { accepted: contents.map(|contents| contents.mark()), refused: None }),
+    })
+}
+
+/// A certificate in service that can be exchanged while connections run.
 #[derive(Debug)]
 pub struct ReloadingCertificate {
     config: Config,
-    served: Arc<Served>,
+    current: Arc<CurrentIdentity>,
     server_config: Arc<ServerConfig>,
+    last_look: Mutex<LastLook>,
 }
 
-#[derive(Debug)]
-struct Served {
-    key: ArcSwap<CertifiedKey>,
-}
-
-impl ResolvesServerCert for Served {
-    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        Some(self.key.load_full())
-    }
-}
-
-/// Reads the certificate and the key, and checks that they belong together. Blocks.
-///
-/// # Errors
-/// Names the file and what is wrong with it.
-pub fn load(config: &Config) -> Result<Arc<ReloadingCertificate>, TlsError> {
-    let pair = Pair::read(config)?;
-    let served = Arc::new(Served { key: ArcSwap::from_pointee(pair.certified_key(config)?) });
-    let generate = |error: rustls::Error| TlsError::Generate(error.to_string());
-    let mut server_config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
-        .with_protocol_versions(&[&rustls::version::TLS13, &rustls::version::TLS12])
-        .map_err(generate)?
-        .with_no_client_auth()
-        .with_cert_resolver(served.clone());
-    server_config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    server_config.ticketer = aws_lc_rs::Ticketer::new().map_err(generate)?;
-    Ok(Arc::new(ReloadingCertificate {
-        config: config.clone(),
-        served,
-        server_config: Arc::new(server_config),
-    }))
+/// What one look at the files came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Look {
+    Unchanged,
+    Swapped,
+    /// A new pair is unusable; it may be half written, so nothing is said before it is seen twice.
+    Suspect,
+    /// The same unusable pair a second time: to be reported, once.
+    Refused(String),
 }
 
 impl ReloadingCertificate {
-    /// The configuration for a connection. It stays the same; what it serves follows the files.
+    /// The configuration for every new connection; the same one for the life of the process.
     pub fn server_config(&self) -> Arc<ServerConfig> {
-        self.server_config.clone()
+        Arc::clone(&self.server_config)
     }
 
-    /// Follows the files until `shutdown`.
+    /// What the certificate in service says.
+    pub fn facts(&self) -> CertificateFacts {
+        self.current.0.load().facts().clone()
+    }
+
+    /// Follows the files until `shutdown` is cancelled. Reads on blocking threads, never on this task.
     ///
-    /// A pair that cannot be read or does not fit together is logged once, and the one before is served on: the
-    /// two files are written one after the other.
+    /// A pair that cannot be used leaves the old one in service and is logged once.
     pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
-        let mut seen = None;
+        let mut ticks = interval(self.config.poll_interval.max(Duration::from_millis(1)));
+        // A share that hangs for a minute must not be followed by a burst of reads.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                () = tokio::time::sleep(self.config.poll_interval) => {}
+                _ = ticks.tick() => {}
             }
-            let this = self.clone();
-            let last = seen.clone();
-            if let Ok(now) = tokio::task::spawn_blocking(move || this.follow(last)).await {
-                seen = now;
+            let this = Arc::clone(&self);
+            let look = spawn_blocking(move || this.look());
+            // A read that hangs on a dead share must not hold up the shutdown either.
+            tokio::select! {
+                () = shutdown.cancelled() => return,
+                look = look => if let Ok(look) = look { self.report(&look) },
             }
         }
     }
 
-    /// Serves the files if they are others than `last`; returns what they hold now.
-    fn follow(&self, last: Option<Result<Pair, String>>) -> Option<Result<Pair, String>> {
-        let now = Pair::read(&self.config).map_err(|error| describe(&error));
-        if last.as_ref() == Some(&now) {
-            return last;
+    /// Reads the files once and swaps the pair if it is new and whole. Blocks.
+    pub(super) fn look(&self) -> Look {
+        // A poisoned lock only says that an earlier look panicked; its notes are still plain values.
+        let mut last = self.last_look.lock().unwrap_or_else(PoisonError::into_inner);
+        let contents = Contents::read(&self.config);
+        let mark = contents.as_ref().map(Contents::mark).unwrap_or_else(|error| format!("{error:?}"));
+        if last.accepted.as_ref() == Some(&mark) {
+            last.refused = None;
+            return Look::Unchanged;
         }
-        match now
-            .as_ref()
-            .map_err(Clone::clone)
-            .and_then(|pair| pair.certified_key(&self.config).map_err(|error| describe(&error)))
-        {
-            Ok(key) => {
-                if key.cert != self.served.key.load().cert {
-                    tracing::info!(certificate = %self.config.certificate.display(), "serving a new certificate");
-                    self.served.key.store(Arc::new(key));
+        match contents.and_then(|contents| contents.identity(&self.config)) {
+            Ok(identity) => {
+                self.current.0.store(Arc::new(identity));
+                *last = LastLook { accepted: Some(mark), refused: None };
+                Look::Swapped
+            }
+            Err(error) => last.refuse(mark, &error),
+        }
+    }
+
+    fn report(&self, look: &Look) {
+        let certificate = self.config.certificate.display();
+        match look {
+            Look::Unchanged | Look::Suspect => {}
+            Look::Swapped => {
+                let facts = self.facts();
+                let (fingerprint, not_after) = (&facts.sha256_fingerprint, facts.not_after);
+                if not_after <= OffsetDateTime::now_utc() {
+                    tracing::warn!(%certificate, %not_after, "the new certificate has expired already");
                 }
+                tracing::info!(%certificate, fingerprint, %not_after, "new certificate in service");
             }
-            Err(error) => {
-                tracing::warn!(%error, "the certificate files cannot be used; the one before is served on")
+            Look::Refused(error) => {
+                tracing::warn!(%certificate, error, "new certificate refused, the old one stays in service");
             }
         }
-        Some(now)
     }
 }
 
-fn describe(error: &TlsError) -> String {
+/// What the last looks found, as digests and error texts: no key stays in memory for comparing.
+#[derive(Debug)]
+struct LastLook {
+    accepted: Option<String>,
+    refused: Option<Refusal>,
+}
+
+#[derive(Debug)]
+struct Refusal {
+    mark: String,
+    reported: bool,
+}
+
+impl LastLook {
+    fn refuse(&mut self, mark: String, error: &TlsError) -> Look {
+        match &mut self.refused {
+            Some(refusal) if refusal.mark == mark && refusal.reported => Look::Unchanged,
+            Some(refusal) if refusal.mark == mark => {
+                refusal.reported = true;
+                Look::Refused(with_cause(error))
+            }
+            _ => {
+                self.refused = Some(Refusal { mark, reported: false });
+                Look::Suspect
+            }
+        }
+    }
+}
+
+fn with_cause(error: &TlsError) -> String {
     match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
+        Some(cause) => format!("{error}: {cause}"),
         None => error.to_string(),
     }
 }
 
-/// The contents of the two files.
-#[derive(Clone, PartialEq, Eq)]
-struct Pair {
+/// Both files as read.
+struct Contents {
     certificate: Vec<u8>,
     private_key: Vec<u8>,
 }
 
-impl Pair {
+impl Contents {
     fn read(config: &Config) -> Result<Self, TlsError> {
-        let read = |path: &Path| fs::read(path).map_err(|source| files::error("read", path, source));
-        Ok(Self { certificate: read(&config.certificate)?, private_key: read(&config.private_key)? })
+        Ok(Self {
+            certificate: pem_file::read(&config.certificate)?,
+            private_key: pem_file::read(&config.private_key)?,
+        })
     }
 
-    fn certified_key(&self, config: &Config) -> Result<CertifiedKey, TlsError> {
-        let no_certificate = || TlsError::NoCertificate { path: config.certificate.clone() };
-        let chain: Vec<CertificateDer<'static>> = CertificateDer::pem_slice_iter(&self.certificate)
-            .collect::<Result<_, _>>()
-            .map_err(|_| no_certificate())?;
-        if chain.is_empty() {
-            return Err(no_certificate());
-        }
-        let key = PrivateKeyDer::from_pem_slice(&self.private_key)
-            .map_err(|_| TlsError::NoPrivateKey { path: config.private_key.clone() })?;
-        let key = aws_lc_rs::sign::any_supported_type(&key)
-            .map_err(|_| TlsError::UnsupportedKey { path: config.private_key.clone() })?;
-        let certified = CertifiedKey::new(chain, key);
-        match certified.keys_match() {
-            // Keys whose public half the provider cannot tell are let through, as rustls does.
-            Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => Ok(certified),
-            Err(rustls::Error::InconsistentKeys(_)) => Err(TlsError::Mismatch {
-                certificate: config.certificate.clone(),
-                private_key: config.private_key.clone(),
-            }),
-            Err(_) => Err(TlsError::Malformed { path: config.certificate.clone() }),
-        }
+    /// Equal for equal contents only.
+    fn mark(&self) -> String {
+        format!("{} {}", facts::sha256_hex(&self.certificate), facts::sha256_hex(&self.private_key))
+    }
+
+    fn identity(&self, config: &Config) -> Result<ServerIdentity, TlsError> {
+        ServerIdentity::from_pem(
+            (&config.certificate, &self.certificate),
+            (&config.private_key, &self.private_key),
+        )
+    }
+}
+
+/// The pair for the next handshake.
+struct CurrentIdentity(ArcSwap<ServerIdentity>);
+
+impl ResolvesServerCert for CurrentIdentity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0.load().certified_key))
+    }
+}
+
+impl fmt::Debug for CurrentIdentity {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.load().fmt(formatter)
     }
 }
