@@ -35,6 +35,8 @@ pub(super) fn requested(
         Err(_) => Err(unsatisfiable),
         Ok(Some(ranges)) => match ranges.resolve(size) {
             ranges if ranges.is_empty() => Err(unsatisfiable),
+            // Many overlapping ranges would multiply what one request costs (RFC 9110, 17.15).
+            ranges if ranges.iter().map(length).sum::<u64>() > size.saturating_mul(2) => Ok(None),
             ranges => Ok(Some(ranges)),
         },
     }

@@ -10,12 +10,9 @@ use super::{
 };
 use crate::registry::Registry;
 
-/// Most repositories in one answer.
-const MOST: usize = 1000;
-
-/// `GET /v2/_catalog`
-pub(super) async fn list(registry: &Registry, uri: &Uri) -> Result<Response, ApiError> {
-    let request = PageRequest::from_query(uri, MOST)?;
+/// `GET /v2/_catalog`: at most `most` repositories.
+pub(super) async fn list(registry: &Registry, uri: &Uri, most: usize) -> Result<Response, ApiError> {
+    let request = PageRequest::from_query(uri, most)?;
     let page = registry.repositories(request.last.as_deref(), request.limit).await?;
     let names: Vec<&str> = page.items.iter().map(|name| name.as_str()).collect();
     let mut response = axum::Json(json!({ "repositories": names })).into_response();

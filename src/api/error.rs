@@ -21,6 +21,7 @@ pub(super) enum ApiError {
     Denied,
     Route(RouteError),
     Invalid(ErrorCode, String),
+    TooManyTags { most: usize },
     RangeNotSatisfiable { size: u64 },
     Upload { repository: RepositoryName, upload: UploadId, error: RegistryError },
     Registry(RegistryError),
@@ -60,6 +61,10 @@ impl IntoResponse for ApiError {
             }
             Self::Route(error) => route(error),
             Self::Invalid(code, message) => json(StatusCode::BAD_REQUEST, code, &message),
+            Self::TooManyTags { most } => {
+                let message = format!("one request sets at most {most} tags");
+                json(StatusCode::URI_TOO_LONG, ErrorCode::TagInvalid, &message)
+            }
             Self::RangeNotSatisfiable { size } => {
                 let message = format!("the range lies outside the {size} bytes of the content");
                 let mut response = json(StatusCode::RANGE_NOT_SATISFIABLE, ErrorCode::RangeInvalid, &message);
@@ -92,23 +97,22 @@ fn auth(error: AuthError) -> Response {
 fn route(error: RouteError) -> Response {
     match error {
         RouteError::NotFound => {
-            json(StatusCode::NOT_FOUND, ErrorCode::NameUnknown, "nothing is at this address")
+            json(StatusCode::NOT_FOUND, ErrorCode::Unsupported, "nothing is at this address")
         }
-        RouteError::MethodNotAllowed(allowed) => {
-            let mut response = json(
-                StatusCode::METHOD_NOT_ALLOWED,
-                ErrorCode::Unsupported,
-                "the method is not supported here",
-            );
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-            response
-        }
+        RouteError::MethodNotAllowed(allowed) => not_allowed(allowed, "the method is not supported here"),
         // A session with an impossible name is one that does not exist.
         RouteError::Invalid(code @ ErrorCode::BlobUploadUnknown, error) => {
             json(StatusCode::NOT_FOUND, code, error.0)
         }
         RouteError::Invalid(code, error) => json(StatusCode::BAD_REQUEST, code, error.0),
     }
+}
+
+/// 405 names the methods there are (RFC 9110, 15.5.6).
+fn not_allowed(allowed: &'static str, message: &str) -> Response {
+    let mut response = json(StatusCode::METHOD_NOT_ALLOWED, ErrorCode::Unsupported, message);
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 /// An upload that goes on: the client is told where, so that it can.
@@ -134,9 +138,7 @@ fn registry(error: &RegistryError) -> Response {
         Error::BlobUnknown(_) => json(StatusCode::NOT_FOUND, Code::BlobUnknown, &text),
         Error::UploadUnknown(_) => json(StatusCode::NOT_FOUND, Code::BlobUploadUnknown, &text),
         Error::UploadInUse(_) => json(StatusCode::CONFLICT, Code::BlobUploadInvalid, &text),
-        Error::RangeMismatch { .. } => {
-            json(StatusCode::RANGE_NOT_SATISFIABLE, Code::BlobUploadInvalid, &text)
-        }
+        Error::RangeMismatch { .. } => json(StatusCode::RANGE_NOT_SATISFIABLE, Code::RangeInvalid, &text),
         Error::SizeMismatch { .. } => json(StatusCode::BAD_REQUEST, Code::SizeInvalid, &text),
         Error::DigestMismatch { .. } => json(StatusCode::BAD_REQUEST, Code::DigestInvalid, &text),
         Error::NameUnknown(_) => json(StatusCode::NOT_FOUND, Code::NameUnknown, &text),
@@ -151,7 +153,7 @@ fn registry(error: &RegistryError) -> Response {
             });
             entries(StatusCode::BAD_REQUEST, errors.collect())
         }
-        Error::DeleteDisabled => json(StatusCode::METHOD_NOT_ALLOWED, Code::Unsupported, &text),
+        Error::DeleteDisabled => not_allowed("GET, HEAD, PUT", &text),
         // Nobody reads this answer if the connection is gone; when the client was only too slow, it can.
         Error::Body(_) => json(
             StatusCode::REQUEST_TIMEOUT,

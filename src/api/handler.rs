@@ -20,12 +20,14 @@ use crate::{
 /// Answers every request below `/v2`.
 pub(super) async fn handle(State(state): State<ApiState>, request: Request) -> Response {
     let head = request.method() == Method::HEAD;
+    let is_ping = matches!(request.uri().path(), "/v2" | "/v2/");
     let mut user = None;
     let mut response = match answer(&state, request, &mut user).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
-    headers::complete(&mut response, head);
+    let warning = state.limits.warning.as_deref().filter(|_| !is_ping);
+    headers::complete(&mut response, head, warning);
     if let Some(user) = user {
         response.extensions_mut().insert(user);
     }
@@ -92,7 +94,7 @@ async fn dispatch(
     match route {
         Route::Preflight => Ok(base::preflight()),
         Route::Ping => Ok(base::ping()),
-        Route::Catalog => catalog::list(registry, uri).await,
+        Route::Catalog => catalog::list(registry, uri, state.limits.catalog_page).await,
         Route::HeadBlob { repository, digest } => blobs::head(registry, &repository, &digest, headers).await,
         Route::GetBlob { repository, digest } => blobs::get(registry, &repository, &digest, headers).await,
         Route::DeleteBlob { repository, digest } => blobs::delete(registry, &repository, &digest).await,
@@ -109,12 +111,14 @@ async fn dispatch(
             manifests::get(registry, &repository, &reference, headers).await
         }
         Route::PutManifest { repository, reference } => {
-            manifests::put(registry, &repository, &reference, parts, body).await
+            manifests::put(state, &repository, &reference, parts, body).await
         }
         Route::DeleteManifest { repository, reference } => {
             manifests::delete(registry, &repository, &reference).await
         }
-        Route::ListTags { repository } => tags::list(registry, &repository, uri).await,
+        Route::ListTags { repository } => {
+            tags::list(registry, &repository, uri, state.limits.tags_page).await
+        }
         Route::ListReferrers { repository, digest } => {
             referrers::list(registry, &repository, &digest, uri).await
         }

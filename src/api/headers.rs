@@ -19,8 +19,13 @@ const API_VERSION: HeaderName = HeaderName::from_static("docker-distribution-api
 
 /// What every answer carries. Content comes from whoever may push, on the origin of the pages: a browser must
 /// neither guess its type nor run it.
-pub(super) fn complete(response: &mut Response, head: bool) {
+pub(super) fn complete(response: &mut Response, head: bool, warning: Option<&str>) {
     let headers = response.headers_mut();
+    if let Some(text) = warning {
+        // The one form that clients parse: code 299, no agent, no date.
+        let escaped = text.replace('\\', "\\\\").replace('"', "\\\"");
+        headers.insert(header::WARNING, value(format!("299 - \"{escaped}\"")));
+    }
     headers.insert(API_VERSION, HeaderValue::from_static("registry/2.0"));
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'none'; sandbox"));

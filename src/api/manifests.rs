@@ -3,14 +3,11 @@
 use axum::{body::Body, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 
-use super::{error::ApiError, headers, pagination::query_values, request_body};
+use super::{ApiState, error::ApiError, headers, pagination::query_values, request_body};
 use crate::{
     oci::{ErrorCode, Reference, RepositoryName, Tag},
     registry::Registry,
 };
-
-/// Most tags set by one request.
-const MOST_TAGS: usize = 100;
 
 /// `GET` and `HEAD`: the manifest as it was pushed, with the type it was pushed with. `Accept` is not looked at:
 /// clients leave types out that they understand.
@@ -43,13 +40,14 @@ pub(super) async fn get(
 
 /// `PUT`: stores a manifest under a tag, or under its digest with any number of `?tag=`.
 pub(super) async fn put(
-    registry: &Registry,
+    state: &ApiState,
     repository: &RepositoryName,
     reference: &Reference,
     parts: &Parts,
     body: Body,
 ) -> Result<Response, ApiError> {
-    let tags = requested_tags(&parts.uri)?;
+    let registry = &state.registry;
+    let tags = requested_tags(&parts.uri, state.limits.tag_parameters)?;
     let bytes = request_body::whole(&parts.headers, body, registry.config().manifest_size_limit).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let stored = registry.put_manifest(repository, reference, &tags, content_type, bytes).await?;
@@ -66,13 +64,19 @@ pub(super) async fn put(
     Ok(response)
 }
 
-fn requested_tags(uri: &Uri) -> Result<Vec<Tag>, ApiError> {
-    let values = query_values(uri, "tag");
-    if values.len() > MOST_TAGS {
-        let message = format!("one request sets at most {MOST_TAGS} tags");
-        return Err(ApiError::Invalid(ErrorCode::TagInvalid, message));
+/// The tags named in the query, each once, in order. Too many answer 414 (specification, Pushing Manifests).
+fn requested_tags(uri: &Uri, most: usize) -> Result<Vec<Tag>, ApiError> {
+    let mut tags: Vec<Tag> = Vec::new();
+    for value in query_values(uri, "tag") {
+        let tag = value.parse().map_err(ApiError::grammar(ErrorCode::TagInvalid))?;
+        if !tags.contains(&tag) {
+            tags.push(tag);
+        }
+        if tags.len() > most {
+            return Err(ApiError::TooManyTags { most });
+        }
     }
-    values.iter().map(|value| value.parse().map_err(ApiError::grammar(ErrorCode::TagInvalid))).collect()
+    Ok(tags)
 }
 
 /// `DELETE`: by tag, the tag alone; by digest, the manifest with all its tags.

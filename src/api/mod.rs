@@ -19,6 +19,8 @@ mod route;
 mod tags;
 mod uploads;
 
+use std::sync::Arc;
+
 use axum::{Router, routing::any};
 
 pub use route::{Route, RouteError};
@@ -27,6 +29,26 @@ use crate::{
     auth::{Authenticator, Policy},
     registry::Registry,
 };
+
+/// Bounds of single answers, and what the operator wants users to read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Most tags in one page; the page when a client names no number.
+    pub tags_page: usize,
+    /// Most repositories in one page of the catalogue; the page when a client names no number.
+    pub catalog_page: usize,
+    /// Most `?tag=` in one push of a manifest; the specification asks for at least 10.
+    pub tag_parameters: usize,
+    /// A notice that clients show their users, as the `Warning` header of every answer but the ping
+    /// (distribution specification, Warnings). At most 4096 bytes with its quotes; printable ASCII.
+    pub warning: Option<String>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { tags_page: 10_000, catalog_page: 1000, tag_parameters: 10, warning: None }
+    }
+}
 
 /// What the API works with. Cloning is cheap.
 #[derive(Clone)]
@@ -37,6 +59,8 @@ pub struct ApiState {
     pub authenticator: Authenticator,
     /// Says what the caller may do.
     pub policy: Policy,
+    /// Bounds of single answers.
+    pub limits: Arc<Limits>,
 }
 
 /// The routes of the API: `/v2` and everything below it.

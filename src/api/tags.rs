@@ -10,16 +10,14 @@ use super::{
 };
 use crate::{oci::RepositoryName, registry::Registry};
 
-/// Most tags in one answer; without `n` a client expects all, and follows the link if there are more.
-const MOST: usize = 10_000;
-
-/// `GET /v2/<name>/tags/list`
+/// `GET /v2/<name>/tags/list`: without `n`, `most` tags; a client expects all, and follows the link to the rest.
 pub(super) async fn list(
     registry: &Registry,
     repository: &RepositoryName,
     uri: &Uri,
+    most: usize,
 ) -> Result<Response, ApiError> {
-    let request = PageRequest::from_query(uri, MOST)?;
+    let request = PageRequest::from_query(uri, most)?;
     let page = registry.tags(repository, request.last.as_deref(), request.limit).await?;
     let tags: Vec<&str> = page.items.iter().map(|tag| tag.as_str()).collect();
     let mut response = axum::Json(json!({ "name": repository.as_str(), "tags": tags })).into_response();

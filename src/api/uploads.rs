@@ -22,8 +22,8 @@ pub(super) async fn start(
 ) -> Result<Response, ApiError> {
     let registry = &state.registry;
     let uri = &parts.uri;
-    if let Some(digest) = query_value(uri, "mount") {
-        let digest: Digest = digest.parse().map_err(ApiError::grammar(ErrorCode::DigestInvalid))?;
+    // A mount that cannot be done, for whatever reason, is no error: the client sends the bytes instead.
+    if let Some(Ok(digest)) = query_value(uri, "mount").map(|digest| digest.parse::<Digest>()) {
         let from = query_value(uri, "from").filter(|from| !from.is_empty());
         if mount(state, identity, repository, &digest, from.as_deref()).await? {
             return Ok(created(repository, &digest));
@@ -45,7 +45,7 @@ pub(super) async fn start(
     }
 }
 
-/// A mount that cannot be done is no error: the client sends the bytes instead.
+/// Tries to have a blob from another repository that the caller may read.
 async fn mount(
     state: &ApiState,
     identity: &Identity,
@@ -148,8 +148,7 @@ fn query_digest(uri: &http::Uri, name: &str) -> Result<Option<Digest>, ApiError>
 fn content_range(headers: &HeaderMap) -> Result<Option<RangeInclusive<u64>>, ApiError> {
     let Some(value) = headers.get(header::CONTENT_RANGE) else { return Ok(None) };
     let text = value.to_str().unwrap_or_default();
-    let range =
-        ByteRange::parse_content_range(text).map_err(ApiError::grammar(ErrorCode::BlobUploadInvalid))?;
+    let range = ByteRange::parse_content_range(text).map_err(ApiError::grammar(ErrorCode::RangeInvalid))?;
     let length = range.end() - range.start() + 1;
     match request_body::content_length(headers) {
         Some(announced) if announced != length => {

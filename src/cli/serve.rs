@@ -55,7 +55,7 @@ pub(super) struct ServeSettings {
     /// Let everybody do everything without signing in (PAKHUIS_NO_AUTH)
     #[arg(long)]
     no_auth: bool,
-    /// Certificate in PEM form (PAKHUIS_TLS_CERT) [default: made in pakhuis-certs]
+    /// Certificate in PEM form (PAKHUIS_TLS_CERT) [default: made in certs]
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     tls_cert: Option<PathBuf>,
     /// Its private key (PAKHUIS_TLS_KEY)
@@ -148,6 +148,7 @@ fn application(
         registry: registry.clone(),
         authenticator: authenticator.clone(),
         policy: policy.clone(),
+        limits: Arc::new(config.api.clone()),
     });
     let _ = (ca_certificate, port);
     Ok(api.merge(health::router(readiness, shutdown.clone())))

@@ -66,6 +66,7 @@ pub struct RegistrySection {
     pub manifest_size_limit: Option<u64>,
     pub sparse_manifests: Option<bool>,
     pub delete_enabled: Option<bool>,
+    pub warning: Option<String>,
 }
 
 /// `[ui]`

@@ -16,7 +16,7 @@ pub use file::ConfigFile;
 use settings::Layers;
 pub use settings::{Setting, Source};
 
-use crate::{auth, observability, registry, server, storage};
+use crate::{api, auth, observability, registry, server, storage};
 
 /// What the command line says; `None` and `false` where it says nothing.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +71,8 @@ pub struct Config {
     pub storage: storage::Config,
     /// The registry's limits.
     pub registry: registry::Config,
+    /// Bounds of single answers of the API.
+    pub api: api::Limits,
     /// Who may come in.
     pub auth: auth::Config,
     /// The htpasswd file, also when nobody needs to sign in: the commands about users edit it.
@@ -198,6 +200,7 @@ impl Config {
             server,
             storage,
             registry: registry_config(layers, file)?,
+            api: api::Limits { warning: warning(layers, file)?, ..api::Limits::default() },
             auth,
             user_file,
             certificates,
@@ -283,6 +286,18 @@ fn registry_config(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<registr
     })
 }
 
+/// The notice for users, in characters that a header can carry.
+fn warning(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<Option<String>, ConfigError> {
+    let text = layers.optional("registry.warning", "PAKHUIS_WARNING", file.registry.warning.clone());
+    match text {
+        Some(value) if value.len() > 2000 || !value.bytes().all(|b| (b' '..=b'~').contains(&b)) => {
+            let expected = "text of at most 2000 printable ASCII characters";
+            Err(ConfigError::Value { key: "registry.warning", origin: "file".to_owned(), value, expected })
+        }
+        text => Ok(text),
+    }
+}
+
 fn certificates(
     layers: &mut Layers<'_>,
     flags: &Flags,
@@ -310,7 +325,7 @@ fn certificates(
                 None,
                 "PAKHUIS_TLS_DIRECTORY",
                 file.tls.directory.clone(),
-                "pakhuis-certs",
+                "certs",
             );
             Ok(Certificates::Made { directory })
         }

@@ -24,7 +24,7 @@ fn with_nothing_at_all_it_serves_here() {
     assert_eq!(config.listen, "127.0.0.1:5000".parse().unwrap());
     assert_eq!(config.storage.root, Path::new("pakhuis-data"));
     assert_eq!(config.auth.htpasswd, Some(PathBuf::from("pakhuis-htpasswd")));
-    assert_eq!(config.certificates, Certificates::Made { directory: "pakhuis-certs".into() });
+    assert_eq!(config.certificates, Certificates::Made { directory: "certs".into() });
     assert!(config.settings.iter().all(|setting| setting.source == Source::Default));
 }
 

@@ -101,6 +101,7 @@ impl Drop for LogLine {
         macro_rules! write_line {
             ($level:expr) => {
                 tracing::event!(
+                    target: "pakhuis::request",
                     $level,
                     method = %self.method,
                     path = self.path,
@@ -160,3 +161,6 @@ impl http_body::Body for LoggedBody {
         self.inner.size_hint()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,6 +1,8 @@
 //! The life of one connection: which protocol the first byte speaks, the TLS handshake, then HTTP.
 
-use std::{error::Error as StdError, io, net::SocketAddr, pin::pin, time::Duration};
+use std::{
+    convert::Infallible, error::Error as StdError, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+};
 
 use axum::{Router, body::Body, http::Request, response::Response};
 use futures_util::future::Either;
@@ -22,6 +24,7 @@ use tower::Service;
 
 use super::{
     Config, Linger, TlsSource,
+    activity::{ActiveBody, Activity},
     stream::{GuardedStream, drain},
 };
 use crate::auth::RemoteAddress;
@@ -69,7 +72,7 @@ fn http1_builder(config: &Config) -> http1::Builder {
         .half_close(true)
         .max_header_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS)
-        // Bounds memory per connection; larger ones did not move more bytes.
+        // Bounds memory per connection: hyper grows its read buffer towards this under a fast upload.
         .max_buf_size(256 << 10);
     builder
 }
@@ -168,7 +171,38 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(GuardedStream::http2(stream, &shared.config));
-    drive(shared.http2.serve_connection(io, service(peer, shared)), &shared.shutdown).await
+    let activity = Activity::new();
+    let counted = {
+        let (service, activity) = (service(peer, shared), Arc::clone(&activity));
+        hyper::service::service_fn(move |request| {
+            let running = activity.begin();
+            let answer = hyper::service::Service::call(&service, request);
+            async move { Ok::<_, Infallible>(answer.await?.map(|body| ActiveBody::new(body, running))) }
+        })
+    };
+    let mut connection = pin!(shared.http2.serve_connection(io, counted));
+    let Config { idle_timeout, response_stall, .. } = shared.config;
+    let tick = (idle_timeout.min(response_stall) / 4).min(Duration::from_secs(10));
+    let mut closing = false;
+    loop {
+        tokio::select! {
+            biased;
+            ended = connection.as_mut() => return ended,
+            () = shared.shutdown.cancelled(), if !closing => closing = true,
+            () = tokio::time::sleep(tick) => {
+                // Closing an idle connection is a conversation, and the client may not take part in it.
+                let idle = activity.idle_for().unwrap_or_default();
+                let stalled = activity.stalled_for().unwrap_or_default();
+                if stalled > response_stall || idle > idle_timeout + response_stall {
+                    return Ok(());
+                }
+                closing |= idle > idle_timeout;
+            }
+        }
+        if closing {
+            connection.as_mut().graceful_shutdown();
+        }
+    }
 }
 
 /// Polls a connection to its end; once the server stops it takes no new request and ends after the last one.
@@ -189,8 +223,8 @@ fn service(
 ) -> impl hyper::service::Service<
     Request<Incoming>,
     Response = Response,
-    Error = std::convert::Infallible,
-    Future = impl Future<Output = Result<Response, std::convert::Infallible>> + Send + 'static,
+    Error = Infallible,
+    Future = impl Future<Output = Result<Response, Infallible>> + Send + 'static,
 > + Send
 + 'static {
     let app = shared.app.clone();

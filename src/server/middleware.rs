@@ -62,6 +62,7 @@ async fn require_one_host(request: Request, next: Next) -> Response {
 }
 
 /// The answer after a panic; what it said goes to the log only.
+#[expect(clippy::needless_pass_by_value, reason = "the signature that CatchPanicLayer asks for")]
 fn internal_error(panic: Box<dyn Any + Send>) -> Response {
     let message = panic
         .downcast_ref::<&str>()

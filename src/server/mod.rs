@@ -3,9 +3,11 @@
 //!
 //! * `connection` is the life of one connection: first byte, TLS handshake, HTTP/1.1 or HTTP/2.
 //! * `stream` guards its bytes: stalled writes, slow headers, and the lingering close.
+//! * `activity` knows whether an HTTP/2 connection is idle or stalled, which its socket does not show.
 //! * `framing` refuses ambiguous HTTP/1.1 messages before hyper reads them.
 //! * `middleware` is the tower stack every request passes.
 
+mod activity;
 mod connection;
 mod framing;
 pub mod health;
@@ -45,8 +47,8 @@ pub struct Config {
     pub idle_timeout: Duration,
     /// A request body that brings no byte for this long fails.
     pub request_stall: Duration,
-    /// A client that takes no byte of an answer for this long loses its connection (HTTP/1.1: exactly this;
-    /// HTTP/2: when the whole connection is stalled).
+    /// A client that takes no byte of an answer for this long loses its connection; over HTTP/2, one that takes
+    /// no byte of any answer, since a client may well pause one of several.
     pub response_stall: Duration,
     /// How long running requests may go on after the shutdown began.
     pub drain_deadline: Duration,

@@ -1,1 +1,12 @@
-fn main() {}
+//! The registry as clients meet it: one binary, its modules mirror the source.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod auth;
+mod bad_input;
+mod blobs;
+mod client_bugs;
+mod manifests;
+mod referrers;
+mod support;
+mod tags;
+mod uploads;

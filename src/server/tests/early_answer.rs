@@ -47,13 +47,7 @@ async fn tls_client_reads_the_status() {
 #[tokio::test(flavor = "multi_thread")]
 async fn http2_client_reads_the_status() {
     let server = TestServer::tls(Config::default()).await;
-    let client = reqwest::Client::builder()
-        .tls_certs_only([reqwest::Certificate::from_der(&server.certificate).unwrap()])
-        .resolve("localhost", server.address)
-        .no_proxy()
-        .build()
-        .unwrap();
-    let url = format!("https://localhost:{}/reject", server.address.port());
+    let (client, url) = http2_client(&server, "/reject");
     for _ in 0..3 {
         let pieces =
             futures_util::stream::iter((0..50).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 1 << 20])));

@@ -38,13 +38,7 @@ async fn the_drain_of_tls_and_http2_ends_at_once_when_idle() {
     let server = TestServer::tls(Config::default()).await;
     let mut http1 = server.connect_tls().await;
     get_on(&mut http1, "/").await;
-    let client = reqwest::Client::builder()
-        .tls_certs_only([reqwest::Certificate::from_der(&server.certificate).unwrap()])
-        .resolve("localhost", server.address)
-        .no_proxy()
-        .build()
-        .unwrap();
-    let url = format!("https://localhost:{}/", server.address.port());
+    let (client, url) = http2_client(&server, "/");
     assert_eq!(client.get(url).send().await.unwrap().text().await.unwrap(), "hello");
     let start = Instant::now();
     server.shutdown.cancel();

@@ -66,6 +66,17 @@ impl TestServer {
     }
 }
 
+/// A client that speaks HTTP/2 to `server`, and the URL of `path` there.
+pub(super) fn http2_client(server: &TestServer, path: &str) -> (reqwest::Client, String) {
+    let client = reqwest::Client::builder()
+        .tls_certs_only([reqwest::Certificate::from_der(&server.certificate).unwrap()])
+        .resolve("localhost", server.address)
+        .no_proxy()
+        .build()
+        .unwrap();
+    (client, format!("https://localhost:{}{path}", server.address.port()))
+}
+
 fn provider() -> Arc<rustls::crypto::CryptoProvider> {
     Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }

@@ -80,3 +80,34 @@ async fn an_answer_nobody_reads_is_given_up() {
     });
     assert!(ended.await.is_ok(), "still answering after {seen} bytes");
 }
+
+/// There is one slot, and an HTTP/2 connection holds it: whoever comes next is served once that one is closed.
+async fn assert_slot_is_freed(server: &TestServer) {
+    let start = Instant::now();
+    let next = async {
+        let mut next = server.connect_tls().await;
+        get_on(&mut next, "/").await
+    };
+    let answer = tokio::time::timeout(Duration::from_secs(5), next).await;
+    assert!(answer.expect("the slot is freed").ends_with("hello"));
+    assert!(start.elapsed() >= SHORT, "freed too early: {:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn an_idle_http2_connection_is_closed() {
+    let config = Config { idle_timeout: SHORT * 2, max_connections: 1, ..Config::default() };
+    let server = TestServer::tls(config).await;
+    let (client, url) = http2_client(&server, "/slow"); // longer than the limit, and yet not idle
+    assert_eq!(client.get(url).send().await.unwrap().text().await.unwrap(), "slow but sure");
+    assert_slot_is_freed(&server).await;
+}
+
+#[tokio::test]
+async fn an_http2_answer_nobody_reads_is_given_up() {
+    let config = Config { response_stall: SHORT * 2, max_connections: 1, ..Config::default() };
+    let server = TestServer::tls(config).await;
+    let (client, url) = http2_client(&server, "/endless");
+    let unread = client.get(url).send().await.unwrap();
+    assert_slot_is_freed(&server).await;
+    assert!(unread.bytes().await.is_err());
+}

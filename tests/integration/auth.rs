@@ -1,0 +1,91 @@
+//! Who may: on every endpoint, before anything else.
+
+use crate::support::{PASSWORD, TestRegistry, assert_oci_error, image};
+
+const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+fn every_endpoint() -> Vec<(&'static str, String)> {
+    let upload = "/v2/a/blobs/uploads/936da01f-9abd-4d9d-80c7-02af85c822a8";
+    let (manifest, blob) = ("/v2/a/manifests/latest", format!("/v2/a/blobs/{DIGEST}"));
+    let mut all = vec![("POST", "/v2/a/blobs/uploads/".to_owned())];
+    for path in ["/v2", "/v2/", "/v2/_catalog", "/v2/a/tags/list"] {
+        all.extend([("GET", path.to_owned()), ("HEAD", path.to_owned())]);
+    }
+    all.extend(["GET", "HEAD"].map(|method| (method, format!("/v2/a/referrers/{DIGEST}"))));
+    all.extend(["GET", "HEAD", "PUT", "DELETE"].map(|method| (method, manifest.to_owned())));
+    all.extend(["GET", "HEAD", "DELETE"].map(|method| (method, blob.clone())));
+    all.extend(["GET", "PATCH", "PUT", "DELETE"].map(|method| (method, upload.to_owned())));
+    // What is no endpoint does not tell strangers so.
+    all.extend([
+        ("GET", "/v2/a/b".to_owned()),
+        ("TRACE", "/v2/".to_owned()),
+        ("GET", "/v2/A/tags/list".to_owned()),
+    ]);
+    all
+}
+
+#[tokio::test]
+async fn nothing_is_answered_without_the_right_password() {
+    let registry = TestRegistry::start();
+    for stranger in [
+        registry.anonymous(),
+        registry.with_password("alice", "wrong"),
+        registry.with_password("nobody", PASSWORD),
+        registry.with_authorization("Basic Og=="),
+        registry.with_authorization("Basic !!!"),
+        registry.with_authorization("Bearer token"),
+        registry.with_authorization(""),
+    ] {
+        for (method, path) in every_endpoint() {
+            let reply = stranger.send(method, &path, &[], "").await;
+            assert_eq!(reply.status, 401, "{method} {path}");
+            assert_eq!(reply.all("www-authenticate"), ["Basic realm=\"Pakhuis\""]);
+            if method == "HEAD" {
+                assert!(reply.body.is_empty());
+            } else {
+                assert_oci_error(&reply, 401, "UNAUTHORIZED");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn two_authorizations_are_none() {
+    let registry = TestRegistry::start();
+    let reply = registry.as_user("alice").send("GET", "/v2/", &[("authorization", "Basic Og==")], "").await;
+    assert_oci_error(&reply, 401, "UNAUTHORIZED");
+}
+
+#[tokio::test]
+async fn the_login_of_docker() {
+    let registry = TestRegistry::start();
+    for path in ["/v2/", "/v2"] {
+        let reply = registry.as_user("alice").get(path).await;
+        assert_eq!((reply.status, reply.text().as_str()), (200, "{}"));
+        assert_eq!(reply.header("content-type"), "application/json");
+        assert!(
+            reply.find("www-authenticate").is_none()
+                && reply.find("x-registry-supports-signatures").is_none()
+        );
+    }
+}
+
+#[tokio::test]
+async fn without_authentication_everybody_may() {
+    let registry = TestRegistry::open_to_all();
+    let anyone = registry.anonymous();
+    anyone.push("team/app", "1", &image(1)).await;
+    assert_eq!(anyone.get("/v2/team/app/manifests/1").await.body, image(1).manifest);
+    assert_eq!(registry.with_authorization("Basic Og==").get("/v2/").await.status, 200);
+}
+
+#[tokio::test]
+async fn options_needs_no_login_and_gives_no_other_origin_anything() {
+    let registry = TestRegistry::start();
+    for path in ["/v2/", "/v2/a/tags/list", "/v2/a/blobs/uploads/", "/v2/no/such/endpoint"] {
+        let headers = [("origin", "https://evil.example"), ("access-control-request-method", "GET")];
+        let reply = registry.anonymous().send("OPTIONS", path, &headers, "").await;
+        assert_eq!((reply.status, reply.body.len()), (204, 0), "{path}");
+        assert!(reply.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
+    }
+}

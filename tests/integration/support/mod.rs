@@ -1,0 +1,176 @@
+//! Actors and artefacts: a registry in this process, users of it, images they push.
+
+mod image;
+mod reply;
+
+use std::sync::Arc;
+
+use axum::{Router, body::Body};
+use base64::Engine as _;
+use http::{Request, Response};
+use pakhuis::{
+    api::{ApiState, Limits, router},
+    auth,
+    oci::{Algorithm, Digest},
+    registry::{self, Registry},
+    storage::{self, Storage},
+};
+use tower::ServiceExt as _;
+
+pub(crate) use image::{Image, Upload, descriptor, image, index, layer};
+pub(crate) use reply::{Reply, assert_oci_error};
+
+/// The password of every user.
+pub(crate) const PASSWORD: &str = "correct horse";
+
+/// A registry over a directory of its own, driven without a socket.
+pub(crate) struct TestRegistry {
+    router: Router,
+    _directory: tempfile::TempDir,
+}
+
+impl TestRegistry {
+    /// A registry that knows the users `alice` and `bob`.
+    pub(crate) fn start() -> Self {
+        Self::start_with(registry::Config::default(), Limits::default())
+    }
+
+    pub(crate) fn start_with(config: registry::Config, limits: Limits) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let htpasswd = directory.path().join("htpasswd");
+        let hash = bcrypt::hash(PASSWORD, 4).unwrap();
+        std::fs::write(&htpasswd, format!("alice:{hash}\nbob:{hash}\n")).unwrap();
+        let auth_config = auth::Config { htpasswd: Some(htpasswd), ..auth::Config::default() };
+        Self::build(directory, config, limits, auth_config)
+    }
+
+    /// A registry without authentication.
+    pub(crate) fn open_to_all() -> Self {
+        let auth_config = auth::Config { htpasswd: None, ..auth::Config::default() };
+        let directory = tempfile::tempdir().unwrap();
+        Self::build(directory, registry::Config::default(), Limits::default(), auth_config)
+    }
+
+    fn build(
+        directory: tempfile::TempDir,
+        config: registry::Config,
+        limits: Limits,
+        auth_config: auth::Config,
+    ) -> Self {
+        let storage = Storage::open(storage::Config::new(directory.path().join("data"))).unwrap();
+        let policy = auth::Policy::new(&auth_config);
+        let state = ApiState {
+            registry: Registry::new(storage, config),
+            authenticator: auth::Authenticator::open(auth_config).unwrap(),
+            policy,
+            limits: Arc::new(limits),
+        };
+        Self { router: router(state), _directory: directory }
+    }
+
+    pub(crate) fn as_user(&self, name: &str) -> Client<'_> {
+        self.with_password(name, PASSWORD)
+    }
+
+    pub(crate) fn with_password(&self, name: &str, password: &str) -> Client<'_> {
+        let encoded = base64::engine::general_purpose::STANDARD.encode(format!("{name}:{password}"));
+        self.with_authorization(&format!("Basic {encoded}"))
+    }
+
+    pub(crate) fn with_authorization(&self, value: &str) -> Client<'_> {
+        Client { registry: self, authorization: Some(value.to_owned()) }
+    }
+
+    pub(crate) fn anonymous(&self) -> Client<'_> {
+        Client { registry: self, authorization: None }
+    }
+
+    pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
+        let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
+        Reply::read(response).await
+    }
+}
+
+/// Somebody who sends requests.
+#[derive(Clone)]
+pub(crate) struct Client<'a> {
+    registry: &'a TestRegistry,
+    authorization: Option<String>,
+}
+
+impl Client<'_> {
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send("GET", path, &[], Body::empty()).await
+    }
+
+    pub(crate) async fn head(&self, path: &str) -> Reply {
+        self.send("HEAD", path, &[], Body::empty()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send("DELETE", path, &[], Body::empty()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str) -> Reply {
+        self.send("POST", path, &[], Body::empty()).await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Reply {
+        let mut request = Request::builder().method(method).uri(path);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(authorization) = &self.authorization {
+            request = request.header("authorization", authorization);
+        }
+        self.registry.send(request.body(body.into()).unwrap()).await
+    }
+
+    /// Starts an upload; its location.
+    pub(crate) async fn start_upload(&self, repository: &str) -> String {
+        let reply = self.post(&format!("/v2/{repository}/blobs/uploads/")).await;
+        assert_eq!(reply.status, 202);
+        reply.header("location").to_owned()
+    }
+
+    /// Pushes a blob as containerd does: POST, then one PUT.
+    pub(crate) async fn push_blob(&self, repository: &str, content: &[u8]) -> Digest {
+        let digest = Digest::of(Algorithm::Sha256, content);
+        self.push_blob_as(repository, content, &digest).await;
+        digest
+    }
+
+    pub(crate) async fn push_blob_as(&self, repository: &str, content: &[u8], digest: &Digest) {
+        let location = self.start_upload(repository).await;
+        let path = format!("{location}?digest={digest}");
+        let reply = self.send("PUT", &path, &[], content.to_vec()).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+    }
+
+    pub(crate) async fn put_manifest(
+        &self,
+        repository: &str,
+        reference: &str,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Reply {
+        let path = format!("/v2/{repository}/manifests/{reference}");
+        self.send("PUT", &path, &[("content-type", media_type)], bytes.to_vec()).await
+    }
+
+    /// Pushes the blobs of an image and its manifest under a tag.
+    pub(crate) async fn push(&self, repository: &str, tag: &str, image: &Image) -> Reply {
+        for blob in &image.blobs {
+            self.push_blob(repository, blob).await;
+        }
+        let reply = self.put_manifest(repository, tag, image.media_type, &image.manifest).await;
+        assert_eq!(reply.status, 201, "{}", reply.text());
+        reply
+    }
+}
