@@ -10,6 +10,7 @@ pub mod storage;
 pub mod registry;
 pub mod auth;
 pub mod api;
+pub mod ui;
 pub mod tls;
 pub mod observability;
 pub mod server;

@@ -22,6 +22,7 @@ use crate::{
     server::{self, TlsSource, health},
     storage::Storage,
     tls,
+    ui::{self, UiState},
 };
 
 /// Serves the registry
@@ -132,6 +133,7 @@ fn application(
 ) -> anyhow::Result<Router> {
     let storage = Storage::open(config.storage.clone())?;
     tracing::info!(directory = %storage.directory().display(), "serving the volume");
+    let session_key = session_key(&storage);
     let registry = Registry::new(storage, config.registry.clone());
     let authenticator = Authenticator::open(config.auth.clone())?;
     let (watched, until) = (authenticator.clone(), shutdown.clone());
@@ -150,8 +152,38 @@ fn application(
         policy: policy.clone(),
         limits: Arc::new(config.api.clone()),
     });
-    let _ = (ca_certificate, port);
-    Ok(api.merge(health::router(readiness, shutdown.clone())))
+    let mut routes = api.merge(health::router(readiness, shutdown.clone()));
+    if config.ui_enabled {
+        let ui = ui_config(config, ca_certificate, port, session_key)?;
+        // Last: its fallback answers every path that nothing else does.
+        routes = routes.merge(ui::router(UiState { registry, authenticator, policy, config: ui }));
+    }
+    Ok(routes)
+}
+
+/// The key that seals the cookies of the pages, shared by all servers of the volume. On a volume that cannot be
+/// written and has none, sessions end with the process.
+fn session_key(storage: &Storage) -> [u8; 32] {
+    storage.shared_secret("session-key").unwrap_or_else(|error| {
+        tracing::warn!(%error, "the key of the session cookies cannot be kept: sign-ins end when the server does");
+        ui::Config::default().session_key
+    })
+}
+
+fn ui_config(
+    config: &Config,
+    ca_certificate: Option<&Path>,
+    port: u16,
+    session_key: [u8; 32],
+) -> anyhow::Result<ui::Config> {
+    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    Ok(ui::Config {
+        external_host: config.external_host.clone(),
+        listen_port: port,
+        ca_certificate: ca_certificate.map(read).transpose()?,
+        session_key,
+        secure: config.certificates != Certificates::Off,
+    })
 }
 
 struct ServedCertificates {

@@ -8,9 +8,11 @@ mod blob_reader;
 mod blobs;
 mod blocking;
 mod error;
+pub mod image_summary;
 mod listings;
 mod manifests;
 mod referrers;
+mod summaries;
 mod upload_writer;
 mod uploads;
 
@@ -18,13 +20,16 @@ use std::{sync::Arc, time::Duration};
 
 pub use blob_reader::BlobReader;
 pub use error::{BodyError, RegistryError};
+pub use image_summary::ImageSummary;
 pub use listings::{Page, RepositoryOverview};
 pub use manifests::{PutManifestOutcome, StoredManifest};
 pub use referrers::Referrer;
+pub use summaries::TagDetail;
 
 use blob_reader::BufferPool;
 use blocking::{Blocking, Work};
 use manifests::ManifestCache;
+use summaries::SummaryCache;
 
 use crate::storage::{Storage, StorageError};
 
@@ -70,6 +75,7 @@ struct Inner {
     blocking: Blocking,
     buffers: BufferPool,
     manifests: ManifestCache,
+    summaries: SummaryCache,
 }
 
 impl Registry {
@@ -80,6 +86,7 @@ impl Registry {
             blocking: Blocking::new(config.volume_calls, config.volume_deadline),
             buffers: BufferPool::default(),
             manifests: manifests::BoundedCache::new(config.manifest_cache_size),
+            summaries: SummaryCache::new(config.manifest_cache_size),
             config,
         };
         Self { inner: Arc::new(inner) }

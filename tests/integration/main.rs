@@ -9,4 +9,5 @@ mod manifests;
 mod referrers;
 mod support;
 mod tags;
+mod ui;
 mod uploads;

@@ -19,6 +19,7 @@ use std::{
 
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
+use sha2::{Digest as _, Sha256};
 
 use self::{
     flights::Flights,
@@ -94,6 +95,14 @@ impl Authenticator {
     /// How many users could sign in now; `None` when the file cannot be read or nobody has to sign in.
     pub fn user_count(&self) -> Option<usize> {
         self.gate.as_ref()?.loaded.load().users().map(super::htpasswd::Users::len)
+    }
+
+    /// What a session of the pages is bound to: a digest of the user's stored hash, the same on every server. `None`
+    /// when there is no such user, or nobody can be checked now. A session ends with the password it began with.
+    pub fn session_stamp(&self, user: &str) -> Option<[u8; 32]> {
+        let loaded = self.gate.as_ref()?.loaded.load();
+        let hash = loaded.users()?.get(user)?;
+        Some(Sha256::digest([b"pakhuis session\0", hash.as_str().as_bytes()].concat()).into())
     }
 
     /// How many passwords were hashed since the start: for metrics, and to see that the memory works.

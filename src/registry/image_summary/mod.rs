@@ -1,0 +1,337 @@
+//! What a person wants to know of a manifest: platforms, sizes, configuration, layers. Pure, by digest.
+//!
+//! Whoever may push writes what is read here. Nothing in it makes a summary fail: what cannot be read is left
+//! out, and every text and list is cut to a limit, so a summary costs no more than its manifest and
+//! configuration did.
+
+mod config;
+mod lenient;
+#[cfg(test)]
+mod tests;
+
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+
+use time::OffsetDateTime;
+
+pub use config::{ImageConfig, Step};
+
+use crate::oci::{Descriptor, Digest, Manifest, ManifestKind, Platform, media_type};
+
+/// Longest text kept, in bytes.
+pub const MAX_TEXT: usize = 4096;
+/// Most entries kept of each list: labels, variables, history, children, files.
+pub const MAX_ENTRIES: usize = 500;
+/// Largest image configuration worth reading, in bytes; callers pass `None` for a larger one.
+pub const MAX_CONFIG: u64 = 1 << 20;
+
+/// A manifest at a glance.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageSummary {
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: &'static str,
+    /// Its own size in bytes.
+    pub manifest_size: u64,
+    /// What it is.
+    pub kind: SummaryKind,
+    /// The platforms it runs on, as `os/architecture[/variant]`, without attestations and `unknown/unknown`.
+    pub platforms: Vec<String>,
+    /// What a client transfers, in bytes: configuration and layers, compressed; of an index, all children known.
+    pub compressed_size: u64,
+    /// When it was built, as its configuration or annotation claims; of an index, the newest of its children.
+    pub created: Option<OffsetDateTime>,
+    /// Annotations of the manifest.
+    pub annotations: Vec<(String, String)>,
+    /// The manifest it refers to.
+    pub subject: Option<Digest>,
+}
+
+/// The three things a manifest can be.
+#[derive(Clone, Debug, PartialEq)]
+pub enum SummaryKind {
+    /// A container image.
+    Image(ImageFacts),
+    /// A list of manifests.
+    Index(IndexFacts),
+    /// Anything else that is kept in a registry.
+    Artifact(ArtifactFacts),
+}
+
+/// What only an image has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageFacts {
+    /// Digest of the configuration, which `docker images` shows as the image's id.
+    pub config_digest: Digest,
+    /// The configuration, unless it is too large, missing or unreadable.
+    pub config: Option<Box<ImageConfig>>,
+    /// How it was built: the history with the layer each step made, then the layers no step accounts for.
+    pub steps: Vec<Step>,
+    /// How many layers there are, even when not all are in `steps`.
+    pub layer_count: usize,
+}
+
+/// What only an index has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct IndexFacts {
+    /// Its entries.
+    pub children: Vec<Child>,
+    /// How many there are, even when not all are in `children`.
+    pub child_count: usize,
+    /// Compressed size of the smallest and the largest image in it, in bytes.
+    pub size_range: Option<(u64, u64)>,
+}
+
+/// An entry of an index.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Child {
+    /// Digest of the manifest.
+    pub digest: Digest,
+    /// Its media type, as the index has it.
+    pub media_type: String,
+    /// `os/architecture[/variant]`, unless unknown.
+    pub platform: Option<String>,
+    /// The manifest it attests, by BuildKit's annotation.
+    pub attests: Option<Digest>,
+    /// Its artifact type.
+    pub artifact_type: Option<String>,
+    /// Compressed size in bytes, when the child is in the repository.
+    pub compressed_size: Option<u64>,
+    /// When it was built.
+    pub created: Option<OffsetDateTime>,
+}
+
+/// What only an artifact has.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArtifactFacts {
+    /// Its artifact type, else the media type of its configuration.
+    pub artifact_type: String,
+    /// Its layers.
+    pub files: Vec<ArtifactFile>,
+    /// How many there are, even when not all are in `files`.
+    pub file_count: usize,
+}
+
+/// A layer of an artifact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ArtifactFile {
+    /// Its name, by the `title` annotation.
+    pub title: Option<String>,
+    /// What it is.
+    pub blob: Layer,
+}
+
+/// A blob that a manifest lists.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layer {
+    /// Its digest.
+    pub digest: Digest,
+    /// Its media type.
+    pub media_type: String,
+    /// Its size in bytes, compressed.
+    pub size: u64,
+}
+
+impl ImageSummary {
+    /// The summary of an image or artifact. `config` is what its configuration descriptor points at, `None`
+    /// when it is over [`MAX_CONFIG`] or could not be read.
+    pub fn of_image(digest: Digest, manifest: &Manifest, manifest_size: u64, config: Option<&[u8]>) -> Self {
+        let annotations = capped_entries(&manifest.annotations);
+        let descriptor = manifest.config.as_ref();
+        let config = config.filter(|_| is_container_image(manifest)).and_then(ImageConfig::parse);
+        let (config, history) = config.unzip();
+        let platform = config
+            .as_ref()
+            .and_then(|config| platform_text(&config.os, &config.architecture, &config.variant));
+        let created = config.as_ref().and_then(|config| config.created).or_else(|| created(&annotations));
+        let blobs = descriptor.into_iter().chain(&manifest.layers);
+        let compressed_size = blobs.fold(0_u64, |sum, blob| sum.saturating_add(blob.size));
+        let kind = match descriptor {
+            Some(descriptor) if is_container_image(manifest) => SummaryKind::Image(ImageFacts {
+                config_digest: descriptor.digest.clone(),
+                steps: config::join(history.unwrap_or_default(), &manifest.layers),
+                layer_count: manifest.layers.len(),
+                config: config.map(Box::new),
+            }),
+            _ => SummaryKind::Artifact(ArtifactFacts {
+                artifact_type: cap(manifest.effective_artifact_type().unwrap_or("unknown")),
+                files: manifest.layers.iter().take(MAX_ENTRIES).map(ArtifactFile::new).collect(),
+                file_count: manifest.layers.len(),
+            }),
+        };
+        Self {
+            digest,
+            media_type: manifest.kind.media_type(),
+            manifest_size,
+            kind,
+            platforms: platform.into_iter().collect(),
+            compressed_size,
+            created,
+            annotations,
+            subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
+        }
+    }
+
+    /// The summary of an index. `children` are the summaries of those of its entries that are in the
+    /// repository, in any order.
+    pub fn of_index(
+        digest: Digest,
+        manifest: &Manifest,
+        manifest_size: u64,
+        children: &[Arc<ImageSummary>],
+    ) -> Self {
+        let known: BTreeMap<&Digest, &Self> =
+            children.iter().map(|child| (&child.digest, &**child)).collect();
+        let entries: Vec<Child> = manifest
+            .manifests
+            .iter()
+            .take(MAX_ENTRIES)
+            .map(|entry| Child::new(entry, known.get(&entry.digest).copied()))
+            .collect();
+        let images = || entries.iter().filter(|child| child.attests.is_none() && child.platform.is_some());
+        let sizes = || images().filter_map(|child| child.compressed_size);
+        let mut platforms: Vec<String> = Vec::new();
+        for platform in images().filter_map(|child| child.platform.as_ref()) {
+            if !platforms.contains(platform) {
+                platforms.push(platform.clone());
+            }
+        }
+        let annotations = capped_entries(&manifest.annotations);
+        Self {
+            digest,
+            media_type: manifest.kind.media_type(),
+            manifest_size,
+            platforms,
+            compressed_size: entries
+                .iter()
+                .filter_map(|child| child.compressed_size)
+                .fold(0, u64::saturating_add),
+            created: images().filter_map(|child| child.created).max().or_else(|| created(&annotations)),
+            annotations,
+            subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
+            kind: SummaryKind::Index(IndexFacts {
+                size_range: sizes().min().zip(sizes().max()),
+                child_count: manifest.manifests.len(),
+                children: entries,
+            }),
+        }
+    }
+
+    /// About how many bytes the summary takes in memory, for a bounded cache.
+    pub fn weight(&self) -> usize {
+        let pairs = |pairs: &[(String, String)]| {
+            pairs.iter().map(|(key, value)| key.len() + value.len() + 48).sum::<usize>()
+        };
+        let kind = match &self.kind {
+            SummaryKind::Image(facts) => {
+                let steps: usize = facts.steps.iter().map(Step::weight).sum();
+                steps + facts.config.as_deref().map_or(0, ImageConfig::weight)
+            }
+            SummaryKind::Index(facts) => facts.children.len() * 512,
+            SummaryKind::Artifact(facts) => facts
+                .files
+                .iter()
+                .map(|file| file.title.as_ref().map_or(0, String::len) + file.blob.media_type.len() + 256)
+                .sum(),
+        };
+        512 + pairs(&self.annotations) + kind
+    }
+}
+
+impl Child {
+    fn new(entry: &Descriptor, known: Option<&ImageSummary>) -> Self {
+        let attests = entry
+            .annotations
+            .get("vnd.docker.reference.digest")
+            .filter(|_| entry.annotations.contains_key("vnd.docker.reference.type"))
+            .and_then(|digest| digest.parse().ok());
+        let own = entry
+            .platform
+            .as_ref()
+            .map(|Platform { architecture, os, variant }| platform_text(os, architecture, variant));
+        // An entry without a platform field is described by the image's own configuration.
+        let platform = own.unwrap_or_else(|| known.and_then(|summary| summary.platforms.first().cloned()));
+        Self {
+            digest: entry.digest.clone(),
+            media_type: cap(&entry.media_type),
+            platform: platform.filter(|_| attests.is_none()),
+            attests,
+            artifact_type: entry.artifact_type.as_deref().filter(|value| !value.is_empty()).map(cap),
+            compressed_size: known.map(|summary| summary.compressed_size),
+            created: known.and_then(|summary| summary.created),
+        }
+    }
+}
+
+impl ArtifactFile {
+    fn new(layer: &Descriptor) -> Self {
+        Self {
+            title: layer.annotations.get("org.opencontainers.image.title").map(|title| cap(title)),
+            blob: Layer::new(layer),
+        }
+    }
+}
+
+impl Layer {
+    fn new(descriptor: &Descriptor) -> Self {
+        Self {
+            digest: descriptor.digest.clone(),
+            media_type: cap(&descriptor.media_type),
+            size: descriptor.size,
+        }
+    }
+}
+
+/// Signatures and attestations borrow the configuration type of images: what they lack is layers of one.
+fn is_container_image(manifest: &Manifest) -> bool {
+    let is_layer = |layer: &Descriptor| {
+        layer.media_type.starts_with("application/vnd.oci.image.layer.")
+            || layer.media_type.starts_with("application/vnd.docker.image.rootfs.")
+            || layer.media_type.is_empty()
+    };
+    let config_type = manifest.config.as_ref().map(|config| config.media_type.as_str());
+    matches!(config_type, Some(media_type::OCI_CONFIG | media_type::DOCKER_CONFIG | ""))
+        && (manifest.kind == ManifestKind::DockerManifest
+            || manifest.artifact_type.as_ref().is_none_or(String::is_empty))
+        && (manifest.layers.is_empty() || manifest.layers.iter().any(is_layer))
+}
+
+/// `None` when nothing is known, as BuildKit marks attestations.
+fn platform_text(os: &str, architecture: &str, variant: &str) -> Option<String> {
+    let known = |text: &str| !text.is_empty() && text != "unknown";
+    if !known(os) && !known(architecture) {
+        return None;
+    }
+    let mut text = format!("{os}/{architecture}");
+    if !variant.is_empty() {
+        text.push('/');
+        text.push_str(variant);
+    }
+    Some(cut(&text, 100))
+}
+
+fn created(annotations: &[(String, String)]) -> Option<OffsetDateTime> {
+    let (_, value) = annotations.iter().find(|(key, _)| key == "org.opencontainers.image.created")?;
+    lenient::time(value)
+}
+
+/// Those most likely wanted come first: short keys of the image specification, then the rest by name.
+fn capped_entries(map: &BTreeMap<String, String>) -> Vec<(String, String)> {
+    let mut entries: Vec<_> = map.iter().collect();
+    entries.sort_by_key(|(key, _)| Reverse(key.starts_with("org.opencontainers.")));
+    entries.into_iter().take(MAX_ENTRIES).map(|(key, value)| (cap(key), cap(value))).collect()
+}
+
+fn cap(text: &str) -> String {
+    cut(text, MAX_TEXT)
+}
+
+/// At most `limit` bytes of `text`, with an ellipsis in place of what is left out.
+fn cut(text: &str, limit: usize) -> String {
+    if text.len() <= limit {
+        return text.to_owned();
+    }
+    let mut kept = text[..text.floor_char_boundary(limit - '…'.len_utf8())].to_owned();
+    kept.push('…');
+    kept
+}

@@ -1,0 +1,195 @@
+//! Pages for people: what is stored here, rendered on the server from the same registry that clients use.
+//!
+//! Everything works without JavaScript and under a Content-Security-Policy that allows nothing inline. A page is
+//! shown to whoever signed in on [`sign_in`]'s form, by a cookie that means nothing under `/v2`; the password a
+//! client sends there means nothing here. Reading order: [`address`] what a request asks for, [`visitor`] who
+//! asks, then a file a page; [`display`] is how any value becomes HTML, [`session`] how a cookie is trusted.
+
+mod address;
+mod assets;
+mod catalogue;
+mod commands;
+pub mod display;
+mod help;
+mod image;
+mod repository;
+mod response;
+mod session;
+mod sign_in;
+#[cfg(test)]
+mod tests;
+mod visitor;
+
+use std::{fmt, sync::Arc};
+
+use axum::{
+    Router,
+    extract::{DefaultBodyLimit, Path, Query, State},
+    http::Method,
+    middleware,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use http::{StatusCode, Uri, header};
+use serde::Deserialize;
+use tower_http::csrf::CsrfLayer;
+
+use crate::{
+    auth::{Authenticator, Policy},
+    registry::Registry,
+};
+use session::Sealer;
+
+/// What pages need to know of their server.
+#[derive(Clone)]
+pub struct Config {
+    /// `host[:port]` as clients write it; `None` takes it from each request.
+    pub external_host: Option<String>,
+    /// Port listened on, for the address shown when neither is known.
+    pub listen_port: u16,
+    /// The certificate of the private authority, in PEM, for download. Nothing but certificates is given out.
+    pub ca_certificate: Option<Vec<u8>>,
+    /// Seals session cookies. The same on every server of a volume, kept on it, and secret.
+    pub session_key: [u8; 32],
+    /// Whether browsers reach this server by HTTPS.
+    pub secure: bool,
+}
+
+impl Default for Config {
+    /// With a session key nobody knows, so that forgetting to set one is not a hole: sessions end on restart.
+    fn default() -> Self {
+        let mut session_key = [0; 32];
+        getrandom::fill(&mut session_key).expect("the operating system has random bytes");
+        Self { external_host: None, listen_port: 5000, ca_certificate: None, session_key, secure: true }
+    }
+}
+
+impl fmt::Debug for Config {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Config")
+            .field("external_host", &self.external_host)
+            .field("listen_port", &self.listen_port)
+            .field("ca_certificate", &self.ca_certificate.as_ref().map(Vec::len))
+            .field("secure", &self.secure)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What pages are made from.
+#[derive(Clone)]
+pub struct UiState {
+    /// What is stored.
+    pub registry: Registry,
+    /// Who may sign in.
+    pub authenticator: Authenticator,
+    /// What they may see.
+    pub policy: Policy,
+    /// About this server.
+    pub config: Config,
+}
+
+/// [`UiState`] with what is made of it once.
+struct Ui {
+    registry: Registry,
+    authenticator: Authenticator,
+    policy: Policy,
+    config: Config,
+    sealer: Sealer,
+    authority: Option<help::Authority>,
+}
+
+/// All pages. The fallback answers every path that no other router does.
+pub fn router(state: UiState) -> Router {
+    let UiState { registry, authenticator, policy, config } = state;
+    let ui = Arc::new(Ui {
+        registry,
+        authenticator,
+        policy,
+        sealer: Sealer::new(config.session_key),
+        authority: config.ca_certificate.as_deref().and_then(help::Authority::new),
+        config,
+    });
+    let csrf = csrf_layer(&ui.config);
+    Router::new()
+        .route("/", get(|| async { response::see_other(address::CATALOGUE) }))
+        .route("/ui", get(|| async { response::see_other(address::CATALOGUE) }))
+        .route("/ui/r/", get(|| async { response::see_other(address::CATALOGUE) }))
+        .route("/ui/", get(catalogue::show))
+        .route("/ui/r/{*reference}", get(reference))
+        .route("/ui/help", get(help::show))
+        .route("/ui/help/ca.crt", get(help::authority))
+        .route("/ui/login", get(sign_in::form).post(sign_in::sign_in))
+        .route("/ui/logout", axum::routing::post(sign_in::sign_out))
+        .route("/ui/static/{hash}/{file}", get(assets::show))
+        .method_not_allowed_fallback(|| async { response::Failure::NotAllowed.into_response() })
+        .fallback(anything_else)
+        .layer(DefaultBodyLimit::max(16 * 1024))
+        .layer(csrf)
+        .layer(middleware::map_response(response::add_headers))
+        .with_state(ui)
+}
+
+/// Refuses a POST that another site made a browser send: by `Sec-Fetch-Site`, else by `Origin` against `Host`.
+fn csrf_layer(
+    config: &Config,
+) -> CsrfLayer<impl FnMut(tower_http::csrf::ProtectionError) -> Response + Clone + use<>> {
+    let mut layer = CsrfLayer::new();
+    // A proxy in front may rewrite Host; what people see in the address bar is the configured name.
+    for scheme in ["https", "http"] {
+        let origin = config.external_host.as_ref().map(|host| format!("{scheme}://{host}"));
+        if let Some(Ok(trusting)) = origin.map(|origin| layer.clone().add_trusted_origin(origin)) {
+            layer = trusting;
+        }
+    }
+    layer.with_rejection_response(|_| response::Failure::OtherSite.into_response())
+}
+
+/// What may follow `?` on the pages that list or show something; absent is empty.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Parameters {
+    /// Words to look for.
+    q: String,
+    /// The last name of the page before.
+    last: String,
+    /// Order of the tags.
+    sort: String,
+    /// Which image of an index.
+    platform: String,
+}
+
+/// `/ui/r/...`: a repository, or an image in one.
+async fn reference(
+    State(ui): State<Arc<Ui>>,
+    visitor: visitor::Viewer,
+    Path(text): Path<String>,
+    Query(parameters): Query<Parameters>,
+) -> Response {
+    match address::Target::parse(&text) {
+        Some(address::Target::Repository(name)) => {
+            visitor.answer(repository::page(&ui, &visitor, &name, &parameters).await)
+        }
+        Some(address::Target::Image(name, reference)) => {
+            visitor.answer(image::page(&ui, &visitor, &name, &reference, &parameters.platform).await)
+        }
+        None => visitor.fail(response::Failure::NotFound),
+    }
+}
+
+/// An image reference pasted into a browser leads to its page; anything else is not here.
+async fn anything_else(
+    visitor: visitor::Visitor,
+    method: Method,
+    uri: Uri,
+    headers: http::HeaderMap,
+) -> Response {
+    let wants_html = headers
+        .get_all(header::ACCEPT)
+        .iter()
+        .any(|value| value.to_str().is_ok_and(|value| value.contains("text/html")));
+    let reads = matches!(method, Method::GET | Method::HEAD);
+    match address::pasted_reference(uri.path()).filter(|_| wants_html && reads) {
+        Some(target) => response::redirect(StatusCode::FOUND, &target.path()),
+        None => visitor.fail(response::Failure::NotFound),
+    }
+}

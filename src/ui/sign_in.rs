@@ -1,0 +1,171 @@
+//! Signing in on a page, and out again. Never by a prompt of the browser: nothing here asks for Basic.
+
+use std::{sync::Arc, time::SystemTime};
+
+use askama::Template;
+use axum::{
+    Form,
+    extract::{Query, State},
+    response::Response,
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header};
+use serde::Deserialize;
+
+use super::{
+    Ui, address,
+    response::{self, Failure},
+    session::{self, Session},
+    visitor::{Frame, Visitor, cookie, cookies, session_cookie},
+};
+use crate::auth::{AuthError, Credentials, Password, UserName};
+
+/// How long a sign-in form that was opened stays good, in seconds.
+const FORM_LIFETIME: u64 = 24 * 3600;
+
+#[derive(Template)]
+#[template(path = "login.html")]
+struct SignInPage {
+    frame: Frame,
+    sign_in_token: String,
+    next: String,
+    username: String,
+    message: &'static str,
+}
+
+#[derive(Deserialize)]
+pub(super) struct Next {
+    #[serde(default)]
+    next: String,
+}
+
+/// Debug is not derived: it holds a password.
+#[derive(Deserialize)]
+#[serde(default)]
+#[derive(Default)]
+pub(super) struct SignInForm {
+    username: String,
+    password: String,
+    next: String,
+    token: String,
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+pub(super) struct SignOutForm {
+    token: String,
+}
+
+/// The form.
+pub(super) async fn form(
+    State(ui): State<Arc<Ui>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Query(Next { next }): Query<Next>,
+) -> Response {
+    let next = address::safe_next(&next);
+    if visitor.session.is_some() || !ui.authenticator.requires_sign_in() {
+        return response::see_other(next);
+    }
+    ui.sign_in_page(&visitor, &headers, StatusCode::OK, next, "", "")
+}
+
+/// Checks name and password, and begins a session.
+pub(super) async fn sign_in(
+    State(ui): State<Arc<Ui>>,
+    visitor: Visitor,
+    headers: HeaderMap,
+    Form(form): Form<SignInForm>,
+) -> Response {
+    let next = address::safe_next(&form.next);
+    let page = |status, message| ui.sign_in_page(&visitor, &headers, status, next, &form.username, message);
+    let expected = cookies(&headers, form_cookie(ui.config.secure))
+        .any(|cookie| session::same_token(&form.token, &ui.sealer.sign_in_token(cookie)));
+    if !expected {
+        return page(
+            StatusCode::FORBIDDEN,
+            "The form could not be checked, so nothing was done. Cookies must be allowed. Try again.",
+        );
+    }
+    const WRONG: &str = "The user name or the password is wrong.";
+    let Ok(user) = form.username.parse::<UserName>() else { return page(StatusCode::UNAUTHORIZED, WRONG) };
+    let credentials = Credentials::new(user.clone(), Password::new(form.password.clone()));
+    match ui.authenticator.authenticate(Some(&credentials), visitor.remote).await {
+        Ok(_) => {}
+        Err(AuthError::Missing | AuthError::Rejected) => return page(StatusCode::UNAUTHORIZED, WRONG),
+        Err(AuthError::Busy | AuthError::Unavailable) => {
+            return page(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "Signing in is not possible now. Try again in a minute.",
+            );
+        }
+    }
+    let Some(cookie) = ui.begin_session(user.as_str()) else { return visitor.fail(Failure::Internal) };
+    let mut response = response::see_other(next);
+    response.headers_mut().append(header::SET_COOKIE, cookie);
+    forget(&mut response, form_cookie(ui.config.secure), ui.config.secure);
+    response
+}
+
+/// Forgets the session.
+pub(super) async fn sign_out(
+    State(ui): State<Arc<Ui>>,
+    visitor: Visitor,
+    Form(form): Form<SignOutForm>,
+) -> Response {
+    if let Some(session) = &visitor.session
+        && !session::same_token(&form.token, &ui.sealer.form_token(session))
+    {
+        return visitor.fail(Failure::StaleForm);
+    }
+    let mut response = response::see_other("/ui/login");
+    forget(&mut response, session_cookie(ui.config.secure), ui.config.secure);
+    response
+}
+
+impl Ui {
+    fn begin_session(&self, user: &str) -> Option<HeaderValue> {
+        let stamp = self.authenticator.session_stamp(user)?;
+        let session = Session::start(user, SystemTime::now()).ok()?;
+        self.session_cookie(&session, &stamp)
+    }
+
+    /// The form with a token that belongs to a cookie: a page of another site can send the one, not know the other.
+    fn sign_in_page(
+        &self,
+        visitor: &Visitor,
+        headers: &HeaderMap,
+        status: StatusCode,
+        next: &str,
+        username: &str,
+        message: &'static str,
+    ) -> Response {
+        let name = form_cookie(self.config.secure);
+        // A form open in another tab stays good.
+        let kept = cookies(headers, name).find(|value| value.len() == 22).map(str::to_owned);
+        let Some(value) = kept.or_else(|| session::random_text().ok()) else {
+            return visitor.fail(Failure::Internal);
+        };
+        let page = SignInPage {
+            frame: visitor.frame.clone(),
+            sign_in_token: self.sealer.sign_in_token(&value),
+            next: next.to_owned(),
+            username: username.chars().take(255).collect(),
+            message,
+        };
+        let mut response = response::render(status, &page);
+        if let Some(cookie) = cookie(name, &value, FORM_LIFETIME, self.config.secure) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+        response
+    }
+}
+
+fn form_cookie(secure: bool) -> &'static str {
+    if secure { "__Host-sign-in" } else { "sign-in" }
+}
+
+fn forget(response: &mut Response, name: &str, secure: bool) {
+    if let Some(cookie) = cookie(name, "", 0, secure) {
+        response.headers_mut().append(header::SET_COOKIE, cookie);
+    }
+}

@@ -1,0 +1,192 @@
+//! Who asks for a page, found from their cookie, and what every page shows of that.
+
+use std::{
+    convert::Infallible,
+    net::{IpAddr, Ipv4Addr},
+    sync::Arc,
+    time::SystemTime,
+};
+
+use askama::Template;
+use axum::{
+    extract::FromRequestParts,
+    response::{IntoResponse, Response},
+};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+
+use super::{
+    Ui, address, assets,
+    response::{self, Failure},
+    session::{self, Session},
+};
+use crate::{
+    auth::{Access, Decision, Identity, RemoteAddress},
+    oci::RepositoryName,
+};
+
+/// What every page shows around its content.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Frame {
+    /// Name of the one who is signed in.
+    pub(super) user: Option<String>,
+    /// For the sign-out form.
+    pub(super) form_token: String,
+    /// This server as clients write it.
+    pub(super) host: String,
+    /// Whether to offer signing in.
+    pub(super) can_sign_in: bool,
+    /// Whether the browser's connection is in the clear.
+    pub(super) in_the_clear: bool,
+    /// The style sheet, script and icon.
+    pub(super) assets: assets::Addresses,
+}
+
+/// Anybody: signed in or not.
+pub(super) struct Visitor {
+    /// What to show around a page.
+    pub(super) frame: Frame,
+    /// Where the request came from.
+    pub(super) remote: RemoteAddress,
+    /// Who is signed in.
+    pub(super) session: Option<Session>,
+    renewal: Option<HeaderValue>,
+}
+
+impl FromRequestParts<Arc<Ui>> for Visitor {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, ui: &Arc<Ui>) -> Result<Self, Infallible> {
+        let now = SystemTime::now();
+        let stamp_of = |user: &str| ui.authenticator.session_stamp(user);
+        let opened = cookies(&parts.headers, session_cookie(ui.config.secure))
+            .find_map(|token| ui.sealer.open(token, now, stamp_of));
+        let renewal = opened.as_ref().and_then(|(session, stamp)| {
+            session.renewed(now).and_then(|renewed| ui.session_cookie(&renewed, stamp))
+        });
+        let session = opened.map(|(session, _)| session);
+        let host = address::host(
+            ui.config.external_host.as_deref(),
+            &parts.uri,
+            &parts.headers,
+            ui.config.listen_port,
+        );
+        let frame = Frame {
+            user: session.as_ref().map(|session| session.user.clone()),
+            form_token: session.as_ref().map(|session| ui.sealer.form_token(session)).unwrap_or_default(),
+            host,
+            can_sign_in: session.is_none() && ui.authenticator.requires_sign_in(),
+            in_the_clear: !ui.config.secure,
+            assets: assets::Addresses::default(),
+        };
+        let remote = parts.extensions.get().copied();
+        let remote = remote.unwrap_or(RemoteAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
+        Ok(Self { frame, remote, session, renewal })
+    }
+}
+
+impl Visitor {
+    /// Answers with a page, or with a page that says why there is none.
+    pub(super) fn answer<T: Template>(&self, page: Result<T, Failure>) -> Response {
+        let mut response = match page {
+            Ok(page) => response::render(StatusCode::OK, &page),
+            Err(failure) => failure.page(self.frame.clone()),
+        };
+        if let Some(cookie) = &self.renewal {
+            response.headers_mut().append(header::SET_COOKIE, cookie.clone());
+        }
+        response
+    }
+
+    /// Answers that there is no page.
+    pub(super) fn fail(&self, failure: Failure) -> Response {
+        self.answer(Err::<super::help::HelpPage, _>(failure))
+    }
+}
+
+/// Someone who may look at pages, as far as the policy lets them. Others are sent to sign in.
+pub(super) struct Viewer {
+    visitor: Visitor,
+    identity: Identity,
+}
+
+impl std::ops::Deref for Viewer {
+    type Target = Visitor;
+
+    fn deref(&self) -> &Visitor {
+        &self.visitor
+    }
+}
+
+impl FromRequestParts<Arc<Ui>> for Viewer {
+    type Rejection = Response;
+
+    async fn from_request_parts(parts: &mut Parts, ui: &Arc<Ui>) -> Result<Self, Response> {
+        let Ok(visitor) = Visitor::from_request_parts(parts, ui).await;
+        let user = visitor.session.as_ref().and_then(|session| session.user.parse().ok());
+        if let Some(identity) = user.map(Identity::User) {
+            return Ok(Self { visitor, identity });
+        }
+        if !ui.authenticator.requires_sign_in()
+            && let Ok(identity) = ui.authenticator.authenticate(None, visitor.remote).await
+        {
+            return Ok(Self { visitor, identity });
+        }
+        let here = parts.uri.path_and_query().map_or(address::CATALOGUE, |here| here.as_str());
+        let next = match address::safe_next(here) {
+            address::CATALOGUE => "",
+            next => next,
+        };
+        Err(response::see_other(&address::with_query("/ui/login", &[("next", next)])).into_response())
+    }
+}
+
+impl Viewer {
+    /// Whether the policy, which is that of `/v2`, lets this viewer list repositories.
+    pub(super) fn require_catalogue(&self, ui: &Ui) -> Result<(), Failure> {
+        self.require(ui, Access::Catalog, None)
+    }
+
+    /// Whether this viewer may see what a repository holds.
+    pub(super) fn may_see(&self, ui: &Ui, repository: &RepositoryName) -> bool {
+        self.require(ui, Access::Pull, Some(repository)).is_ok()
+    }
+
+    fn require(&self, ui: &Ui, access: Access, repository: Option<&RepositoryName>) -> Result<(), Failure> {
+        match ui.policy.authorize(&self.identity, access, repository) {
+            Decision::Allow => Ok(()),
+            Decision::Deny => Err(Failure::Denied),
+        }
+    }
+}
+
+impl Ui {
+    /// The cookie that carries a session; `None` when the name in it cannot be.
+    pub(super) fn session_cookie(&self, session: &Session, stamp: &[u8; 32]) -> Option<HeaderValue> {
+        let token = self.sealer.seal(session, stamp);
+        cookie(session_cookie(self.config.secure), &token, session::IDLE.as_secs(), self.config.secure)
+    }
+}
+
+/// A browser keeps a `__Host-` cookie from plain HTTP, from other hosts of the domain and from other paths.
+pub(super) fn session_cookie(secure: bool) -> &'static str {
+    if secure { "__Host-session" } else { "session" }
+}
+
+/// A cookie for all our pages that no script can read and no other site's form brings along.
+pub(super) fn cookie(name: &str, value: &str, seconds: u64, secure: bool) -> Option<HeaderValue> {
+    let secure = if secure { "; Secure" } else { "" };
+    let text = format!("{name}={value}; HttpOnly{secure}; SameSite=Lax; Path=/; Max-Age={seconds}");
+    HeaderValue::try_from(text).ok()
+}
+
+/// The values of all cookies of a name: another service on another port of this host may have set its own.
+pub(super) fn cookies<'a>(headers: &'a HeaderMap, name: &'static str) -> impl Iterator<Item = &'a str> {
+    headers
+        .get_all(header::COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .filter_map(move |pair| pair.trim().split_once('=').filter(|(key, _)| *key == name))
+        .map(|(_, value)| value)
+        .take(8)
+}

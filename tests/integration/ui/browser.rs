@@ -1,0 +1,142 @@
+//! A browser without a screen or scripts: keeps cookies, sends forms, follows redirects when told to.
+
+use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
+
+use axum::{Router, body::Body};
+use http::{HeaderMap, Request, StatusCode, header};
+use http_body_util::BodyExt;
+use pakhuis::{
+    auth::{self, Authenticator, Policy, RemoteAddress},
+    registry::Registry,
+    ui::{self, UiState},
+};
+use tower::ServiceExt;
+
+/// Host that the browser asks for.
+pub(crate) const HOST: &str = "registry.example:5000";
+/// A key that servers of one volume share.
+pub(crate) const KEY: [u8; 32] = [42; 32];
+
+/// A server of `registry` whose users are in `htpasswd`; without it, anybody may look.
+pub(crate) fn pages(registry: &Registry, htpasswd: Option<&Path>) -> Router {
+    let config =
+        auth::Config { htpasswd: htpasswd.map(Path::to_path_buf), bcrypt_cost: 4, ..auth::Config::default() };
+    let policy = Policy::new(&config);
+    let ca = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n\
+        -----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
+    ui::router(UiState {
+        registry: registry.clone(),
+        authenticator: Authenticator::open(config).unwrap(),
+        policy: policy,
+        config: ui::Config {
+            external_host: None,
+            listen_port: 5000,
+            ca_certificate: Some(ca.to_vec()),
+            session_key: KEY,
+            secure: true,
+        },
+    })
+}
+
+/// The htpasswd file with one user.
+pub(crate) fn write_user(file: &Path, user: &str, password: &str) {
+    let hash = bcrypt::hash_with_result(password, 4).unwrap().format_for_version(bcrypt::Version::TwoY);
+    std::fs::write(file, format!("{user}:{hash}\n")).unwrap();
+}
+
+pub(crate) struct Browser {
+    pages: Router,
+    pub(crate) cookies: BTreeMap<String, String>,
+}
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) text: String,
+}
+
+impl Answer {
+    pub(crate) fn location(&self) -> &str {
+        self.headers[header::LOCATION].to_str().unwrap()
+    }
+
+    /// The value of a hidden field of the form that posts to `action`.
+    pub(crate) fn token(&self, action: &str) -> String {
+        let form = self.text.split(&format!("action=\"{action}\"")).nth(1).expect("the form");
+        let field = form.split("name=\"token\" value=\"").nth(1).expect("its token");
+        field.split('"').next().unwrap().to_owned()
+    }
+}
+
+impl Browser {
+    pub(crate) fn new(pages: Router) -> Self {
+        Self { pages, cookies: BTreeMap::new() }
+    }
+
+    pub(crate) async fn get(&mut self, path: &str) -> Answer {
+        self.send(Request::get(path).header(header::ACCEPT, "text/html,*/*;q=0.8"), String::new()).await
+    }
+
+    /// Sends a form as a page of this server does.
+    pub(crate) async fn post(&mut self, path: &str, fields: &[(&str, &str)]) -> Answer {
+        let request = Request::post(path)
+            .header(header::ORIGIN, format!("https://{HOST}"))
+            .header("sec-fetch-site", "same-origin");
+        self.post_with(request, fields).await
+    }
+
+    pub(crate) async fn post_with(
+        &mut self,
+        request: http::request::Builder,
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        let encode = |text: &str| {
+            percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+        };
+        let body: Vec<_> = fields.iter().map(|(name, value)| format!("{name}={}", encode(value))).collect();
+        let request = request.header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+        self.send(request, body.join("&")).await
+    }
+
+    /// Signs in and gives the answer to the form.
+    pub(crate) async fn sign_in(&mut self, user: &str, password: &str, next: &str) -> Answer {
+        let form = self.get("/ui/login").await;
+        let token = form.token("/ui/login");
+        let fields = [("username", user), ("password", password), ("next", next), ("token", &*token)];
+        self.post("/ui/login", &fields).await
+    }
+
+    async fn send(&mut self, request: http::request::Builder, body: String) -> Answer {
+        let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let request = request
+            .header(header::HOST, HOST)
+            .header(header::COOKIE, cookies.join("; "))
+            .extension(RemoteAddress(Ipv4Addr::LOCALHOST.into()))
+            .body(Body::from(body))
+            .unwrap();
+        let response = self.pages.clone().oneshot(request).await.unwrap();
+        let (parts, body) = response.into_parts();
+        for cookie in parts.headers.get_all(header::SET_COOKIE) {
+            self.keep(cookie.to_str().unwrap());
+        }
+        let bytes = body.collect().await.unwrap().to_bytes();
+        Answer {
+            status: parts.status,
+            headers: parts.headers,
+            text: String::from_utf8(bytes.to_vec()).unwrap(),
+        }
+    }
+
+    /// Cookies as browsers take them: the prefix asks for Secure and Path=/.
+    fn keep(&mut self, cookie: &str) {
+        assert!(cookie.contains("; HttpOnly") && cookie.contains("; SameSite=Lax"), "{cookie}");
+        assert!(cookie.contains("; Secure") && cookie.contains("; Path=/;") && !cookie.contains("Domain"));
+        let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
+        assert!(name.starts_with("__Host-"), "{cookie}");
+        if cookie.contains("Max-Age=0") {
+            self.cookies.remove(name);
+        } else {
+            self.cookies.insert(name.to_owned(), value.to_owned());
+        }
+    }
+}
