@@ -4,6 +4,7 @@
 //! disk; [`registry`] the rules of the OCI specification over it. A request enters by [`server`], is asked who
 //! it is by [`auth`], and is answered by [`api`] (`/v2`, for clients) or [`ui`] (pages, for people). [`config`]
 //! gathers what an operator writes, [`cli`] is the command `pakhuis`. `docs/architecture.md` has the map.
+#![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 
 pub mod oci;
 pub mod storage;

@@ -59,7 +59,7 @@ impl IntoResponse for ApiError {
             Self::Denied => {
                 json(StatusCode::FORBIDDEN, ErrorCode::Denied, "you are signed in, but may not do this")
             }
-            Self::Route(error) => route(error),
+            Self::Route(error) => route(&error),
             Self::Invalid(code, message) => json(StatusCode::BAD_REQUEST, code, &message),
             Self::TooManyTags { most } => {
                 let message = format!("one request sets at most {most} tags");
@@ -94,7 +94,7 @@ fn auth(error: AuthError) -> Response {
     }
 }
 
-fn route(error: RouteError) -> Response {
+fn route(error: &RouteError) -> Response {
     match error {
         RouteError::NotFound => {
             json(StatusCode::NOT_FOUND, ErrorCode::Unsupported, "nothing is at this address")
@@ -102,9 +102,9 @@ fn route(error: RouteError) -> Response {
         RouteError::MethodNotAllowed(allowed) => not_allowed(allowed, "the method is not supported here"),
         // A session with an impossible name is one that does not exist.
         RouteError::Invalid(code @ ErrorCode::BlobUploadUnknown, error) => {
-            json(StatusCode::NOT_FOUND, code, error.0)
+            json(StatusCode::NOT_FOUND, *code, error.0)
         }
-        RouteError::Invalid(code, error) => json(StatusCode::BAD_REQUEST, code, error.0),
+        RouteError::Invalid(code, error) => json(StatusCode::BAD_REQUEST, *code, error.0),
     }
 }
 

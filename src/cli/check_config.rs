@@ -147,11 +147,11 @@ fn check_certificates(config: &Config, findings: &mut Findings) {
 }
 
 fn read_certificate(
-    certificate: &PathBuf,
+    certificate: &Path,
     private_key: PathBuf,
     poll_interval: std::time::Duration,
 ) -> anyhow::Result<CertificateFacts> {
-    tls::load(&tls::Config { certificate: certificate.clone(), private_key, poll_interval })?;
+    tls::load(&tls::Config { certificate: certificate.to_path_buf(), private_key, poll_interval })?;
     Ok(tls::read_facts(certificate)?)
 }
 
@@ -162,13 +162,13 @@ fn check_facts(config: &Config, certificate: &Path, facts: &CertificateFacts, fi
     } else if left < Duration::days(30) {
         findings.warnings.push(format!("{} expires on {}", certificate.display(), facts.not_after.date()));
     }
-    if let Some(name) = config.external_name() {
-        if !tls::covers_name(facts, name) {
-            findings.errors.push(format!(
-                "{} is not valid for {name}; make one: pakhuis cert generate --name {name}",
-                certificate.display()
-            ));
-        }
+    if let Some(name) = config.external_name()
+        && !tls::covers_name(facts, name)
+    {
+        findings.errors.push(format!(
+            "{} is not valid for {name}; make one: pakhuis cert generate --name {name}",
+            certificate.display()
+        ));
     }
     if facts.is_ca {
         findings.errors.push(format!(

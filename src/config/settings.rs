@@ -1,11 +1,6 @@
 //! One setting from four layers: flag, environment, file, default.
 
-use std::{
-    fmt,
-    path::{Path, PathBuf},
-    str::FromStr,
-    time::Duration,
-};
+use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use super::ConfigError;
 
@@ -135,9 +130,9 @@ impl<'a> Layers<'a> {
         variable: &'static str,
         file: Option<PathBuf>,
     ) -> Option<PathBuf> {
-        let text = |path: &Path| path.to_string_lossy().into_owned();
-        let file = file.map(|path| text(&self.file_directory.join(path)));
-        self.pick(key, flag.as_deref().map(text), variable, file).map(|(value, _)| PathBuf::from(value))
+        let text = |path: PathBuf| path.to_string_lossy().into_owned();
+        let file = file.map(|path| text(self.file_directory.join(path)));
+        self.pick(key, flag.map(text), variable, file).map(|(value, _)| PathBuf::from(value))
     }
 
     pub(super) fn optional(

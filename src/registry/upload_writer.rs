@@ -22,17 +22,17 @@ pub(super) struct UploadWriter {
 }
 
 enum State {
-    Idle(ClaimedUpload),
+    Idle(Box<ClaimedUpload>),
     Writing(JoinHandle<Written>),
     /// The volume did not answer and has the claim still; or it has been taken out of this writer.
     Lost,
 }
 
-type Written = Result<(ClaimedUpload, Result<(), StorageError>), RegistryError>;
+type Written = Result<(Box<ClaimedUpload>, Result<(), StorageError>), RegistryError>;
 
 impl UploadWriter {
     pub(super) fn new(registry: Registry, claimed: ClaimedUpload) -> Self {
-        Self { registry, state: State::Idle(claimed), piece: Vec::new(), piece_size: 0 }
+        Self { registry, state: State::Idle(Box::new(claimed)), piece: Vec::new(), piece_size: 0 }
     }
 
     /// Where the first byte goes; only before anything is written.
@@ -65,7 +65,7 @@ impl UploadWriter {
     pub(super) async fn into_claim(mut self) -> Option<ClaimedUpload> {
         // Its failure has been reported by the call that found it.
         let _ = self.settle().await;
-        if let State::Idle(claimed) = self.state { Some(claimed) } else { None }
+        if let State::Idle(claimed) = self.state { Some(*claimed) } else { None }
     }
 
     async fn start_piece(&mut self) -> Result<(), RegistryError> {

@@ -117,7 +117,7 @@ impl Registry {
                 (Err(error), claim) => {
                     if let Some(claimed) = claim {
                         registry
-                            .storage_result(Work::Write, move |storage| storage.abandon_upload(&claimed))
+                            .storage_result(Work::Write, move |storage| storage.abandon_upload(claimed))
                             .await?;
                     }
                     Err(error)

@@ -148,6 +148,7 @@ fn refuse_if_remembered(config: &Config) -> Result<(), OpenError> {
     Ok(())
 }
 
+#[expect(clippy::disallowed_methods, reason = "not on the volume; losing this file loses a warning")]
 fn remember(config: &Config) -> Result<(), OpenError> {
     let Some(path) = &config.remembered_roots else { return Ok(()) };
     let mut text = read_remembered(path)?;
@@ -157,7 +158,6 @@ fn remember(config: &Config) -> Result<(), OpenError> {
     }
     text.push_str(&root.to_string_lossy());
     text.push('\n');
-    // Losing this file loses a warning, not data.
     fs::write(path, text).map_err(|source| OpenError::Remembered { path: path.clone(), source })
 }
 

@@ -93,7 +93,7 @@ fn an_abandoned_chunk_is_cut_off() {
     volume.append(&upload, b"one ");
     let mut claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
     claimed.write(&[Bytes::from_static(b"half")]).unwrap();
-    volume.storage.abandon_upload(&claimed);
+    volume.storage.abandon_upload(claimed);
     assert_eq!(volume.append(&upload, b"two"), 7);
     let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
     volume.storage.commit_upload(&repository(), claimed, &sha256(b"one two")).unwrap();

@@ -3,6 +3,7 @@
 //! A file is staged under a hidden name in the same directory, with its final mode from the first byte, and
 //! synced. Then it is linked (never over an existing file) or renamed (over the old one), and the directory
 //! is synced.
+#![expect(clippy::disallowed_methods, reason = "these files are not on the image volume")]
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};

@@ -1,5 +1,7 @@
 //! The catalogue in headless Chromium: sign in, find an image, take its pull command, sign out.
 
+use std::time::Duration;
+
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -102,7 +104,15 @@ async fn sign_in(server: &TestServer, browser: &Browser) {
     browser.type_text(&browser.find("input[name=username]").await, server.username()).await;
     browser.type_text(&browser.find("input[name=password][type=password]").await, server.password()).await;
     browser.click(&browser.find("form button").await).await;
-    let url = browser.url().await;
+    // The click returns before the answer to the form has arrived.
+    let mut url = browser.url().await;
+    for _ in 0..100 {
+        if !url.contains("/ui/login") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        url = browser.url().await;
+    }
     assert!(url.contains("/ui/") && !url.contains("/ui/login"), "signed in, and at {url}");
 }
 

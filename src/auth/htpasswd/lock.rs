@@ -3,6 +3,7 @@
 //! Nothing here relies on `flock` (an NFS mount may not pass it on) or on clocks agreeing: the age of a lock is
 //! the difference between its time stamp and that of a file made just now in the same directory, both given by
 //! the server. A lock left behind by a crash is taken away by renaming it, which only one process can.
+#![expect(clippy::disallowed_methods, reason = "these files are not on the image volume")]
 
 use std::{
     ffi::OsString,

@@ -224,7 +224,7 @@ fn a_configuration_that_is_garbage_is_not_shown() {
         let summary = ImageSummary::of_image(digest("x"), &manifest, 1, Some(config.as_bytes()));
         let facts = image_facts(&summary);
         assert!(facts.config.is_none() || facts.config.as_ref().unwrap().env.is_empty());
-        assert_eq!(facts.steps.len(), 2, "the layers are shown in any case: {:.40}", config);
+        assert_eq!(facts.steps.len(), 2, "the layers are shown in any case: {config:.40}");
     }
     assert!(ImageSummary::of_image(digest("x"), &manifest, 1, Some(&[0xff, 0xfe])).platforms.is_empty());
 }

@@ -144,22 +144,25 @@ impl Storage {
     pub fn release_upload(&self, upload: ClaimedUpload) -> Result<u64, StorageError> {
         // The record says that the bytes are there, so they are flushed first.
         upload.flush()?;
-        let record = Record { offset: upload.offset, inode: upload.inode, hasher: upload.hasher.clone() };
-        if !upload.path.exists() {
+        let ClaimedUpload { directory, path, inode, hasher, offset, .. } = upload;
+        if !path.exists() {
             return Err(StorageError::UploadInUse);
         }
-        atomic_file::put_volatile(&upload.directory, STATE, &record.encode())?;
-        let data = upload.directory.join(DATA);
-        atomic_file::rename(&upload.path, &data, || data.exists())?;
-        Ok(record.offset)
+        let record = Record { offset, inode, hasher };
+        atomic_file::put_volatile(&directory, STATE, &record.encode())?;
+        let data = directory.join(DATA);
+        atomic_file::rename(&path, &data, || data.exists())?;
+        Ok(offset)
     }
 
     /// Gives an upload back as it was before this request.
-    pub fn abandon_upload(&self, upload: &ClaimedUpload) {
-        let data = upload.directory.join(DATA);
+    pub fn abandon_upload(&self, upload: ClaimedUpload) {
+        let ClaimedUpload { directory, path, file, acknowledged, .. } = upload;
+        let data = directory.join(DATA);
         // When this fails the upload is taken over later, which cuts off what was not acknowledged too.
-        let _ = upload.file.set_len(upload.acknowledged);
-        let _ = atomic_file::rename(&upload.path, &data, || data.exists());
+        let _ = file.set_len(acknowledged);
+        drop(file);
+        let _ = atomic_file::rename(&path, &data, || data.exists());
     }
 
     /// Makes the content of an upload a blob of the repository, durably, and removes the upload.

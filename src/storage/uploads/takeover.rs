@@ -38,7 +38,7 @@ impl Storage {
             return Err(StorageError::UploadInUse);
         };
         let written = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &old)?;
-        let idle = self.server_time(&directory)?.duration_since(written).unwrap_or_default();
+        let idle = Self::server_time(&directory)?.duration_since(written).unwrap_or_default();
         if idle < self.config.upload_takeover_after {
             return Err(StorageError::UploadInUse);
         }
@@ -75,7 +75,7 @@ impl Storage {
     }
 
     /// The clock of the file server, read off a file made for it: the clocks of the servers may differ.
-    fn server_time(&self, directory: &Path) -> Result<SystemTime, StorageError> {
+    fn server_time(directory: &Path) -> Result<SystemTime, StorageError> {
         let path = directory.join(format!(".clock.{}.tmp", Uuid::new_v4().simple()));
         let file = atomic_file::create_new(&path)?;
         let now = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &path);

@@ -27,7 +27,7 @@ pub(crate) fn pages(registry: &Registry, htpasswd: Option<&Path>) -> Router {
     ui::router(UiState {
         registry: registry.clone(),
         authenticator: Authenticator::open(config).unwrap(),
-        policy: policy,
+        policy,
         config: ui::Config {
             external_host: None,
             listen_port: 5000,

@@ -1,0 +1,293 @@
+//! The parts of an image's page, each from what the registry knows, ready to be written.
+
+use super::kind::artifact_kind;
+use crate::{
+    oci::{Digest, Reference, RepositoryName},
+    registry::{
+        Referrer,
+        image_summary::{
+            ArtifactFile, Child, ImageConfig, ImageFacts, ImageSummary, IndexFacts, Step, SummaryKind,
+        },
+    },
+    ui::{
+        address::Target,
+        display::{self, Moment, ShownDigest},
+    },
+};
+
+/// A longer instruction is folded, in bytes.
+const SHORT_INSTRUCTION: usize = 200;
+
+pub(super) struct Link {
+    pub(super) digest: ShownDigest,
+    pub(super) href: String,
+}
+
+pub(super) struct PlatformLink {
+    pub(super) text: String,
+    pub(super) href: String,
+    pub(super) is_shown: bool,
+}
+
+/// A name, a value, and where it leads when that is on the web.
+pub(super) struct Fact {
+    pub(super) name: String,
+    pub(super) value: String,
+    pub(super) href: Option<String>,
+}
+
+pub(super) struct ImageView {
+    pub(super) platform: Option<String>,
+    pub(super) is_readable: bool,
+    pub(super) facts: Vec<Fact>,
+    pub(super) env: Vec<String>,
+    pub(super) labels: Vec<Fact>,
+    pub(super) steps: Vec<StepRow>,
+    pub(super) layer_count: usize,
+    pub(super) layers_size: String,
+}
+
+pub(super) struct StepRow {
+    pub(super) instruction: String,
+    /// The whole of it, when `instruction` is not.
+    pub(super) whole: Option<String>,
+    pub(super) layer: Option<LayerCell>,
+}
+
+pub(super) struct LayerCell {
+    pub(super) digest: ShownDigest,
+    pub(super) media_type: String,
+    pub(super) size: String,
+    /// Part of all layers, 0 to 100, as an attribute of SVG.
+    pub(super) share: String,
+    pub(super) percent: String,
+}
+
+pub(super) struct ChildRow {
+    pub(super) platform: String,
+    pub(super) kind: String,
+    pub(super) link: Link,
+    pub(super) size: Option<String>,
+    pub(super) created: Option<Moment>,
+}
+
+pub(super) struct FileRow {
+    pub(super) title: String,
+    pub(super) media_type: String,
+    pub(super) digest: ShownDigest,
+    pub(super) size: String,
+}
+
+pub(super) struct ReferrerRow {
+    pub(super) kind: String,
+    pub(super) link: Link,
+    pub(super) size: String,
+    pub(super) created: Option<String>,
+}
+
+impl Link {
+    pub(super) fn new(name: &RepositoryName, digest: &Digest) -> Self {
+        let target = Target::Image(name.clone(), Reference::Digest(digest.clone()));
+        Self { digest: ShownDigest::new(digest), href: target.path() }
+    }
+}
+
+impl Fact {
+    pub(super) fn new(name: &str, value: &str) -> Option<Self> {
+        (!value.is_empty()).then(|| Self { name: name.to_owned(), value: value.to_owned(), href: None })
+    }
+
+    /// A label or annotation; it becomes a link only if it is an address on the web.
+    pub(super) fn of_pair((name, value): &(String, String)) -> Self {
+        Self { name: name.clone(), value: value.clone(), href: web_address(value).map(str::to_owned) }
+    }
+}
+
+/// `value` when a browser would go to just what is shown, on the web.
+fn web_address(value: &str) -> Option<&str> {
+    let rest = value.strip_prefix("https://").or_else(|| value.strip_prefix("http://"))?;
+    let plain =
+        rest.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'\\' | b'"' | b'<' | b'>'));
+    // A name before an @ is made to look like the host.
+    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    (plain && !host.is_empty() && !host.contains('@')).then_some(value)
+}
+
+impl ImageView {
+    pub(super) fn new(summary: &ImageSummary) -> Option<Self> {
+        let SummaryKind::Image(facts) = &summary.kind else { return None };
+        let layers = || facts.steps.iter().filter_map(|step| step.layer.as_ref());
+        let total = layers().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+        Some(Self {
+            platform: summary.platforms.first().cloned(),
+            is_readable: facts.config.is_some(),
+            facts: facts.facts(),
+            env: facts.config.as_ref().map(|config| config.env.clone()).unwrap_or_default(),
+            labels: facts.config.iter().flat_map(|config| &config.labels).map(Fact::of_pair).collect(),
+            steps: facts.steps.iter().map(|step| StepRow::new(step, total)).collect(),
+            layer_count: facts.layer_count,
+            layers_size: display::size(total),
+        })
+    }
+}
+
+impl ImageFacts {
+    fn facts(&self) -> Vec<Fact> {
+        let mut facts = Vec::new();
+        if let Some(config) = &self.config {
+            facts.extend([
+                Fact::new("Entrypoint", &exec_form(&config.entrypoint)),
+                Fact::new("Command", &exec_form(&config.cmd)),
+                Fact::new("User", &user(config)),
+                Fact::new("Working directory", &config.working_directory),
+                Fact::new("Ports", &config.ports.join(", ")),
+                Fact::new("Volumes", &config.volumes.join(", ")),
+                Fact::new("Stop signal", &config.stop_signal),
+                Fact::new("Author", &config.author),
+            ]);
+        }
+        facts.push(Fact::new("Image id", self.config_digest.as_str()));
+        facts.into_iter().flatten().collect()
+    }
+}
+
+fn user(config: &ImageConfig) -> String {
+    match (config.user.is_empty(), config.runs_as_root()) {
+        (true, _) => "not set: runs as root".to_owned(),
+        (false, true) => format!("{} (root)", config.user),
+        (false, false) => config.user.clone(),
+    }
+}
+
+/// As a Dockerfile has it: `["a", "b c"]`.
+fn exec_form(words: &[String]) -> String {
+    let quoted: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    if quoted.is_empty() { String::new() } else { format!("[{}]", quoted.join(", ")) }
+}
+
+impl StepRow {
+    pub(super) fn new(step: &Step, total: u64) -> Self {
+        let clean = instruction(&step.instruction);
+        let clean = if clean.is_empty() { step.comment.as_str() } else { clean };
+        let is_long = clean.len() > SHORT_INSTRUCTION || clean.lines().count() > 3;
+        let short = clean.lines().next().unwrap_or_default();
+        let short = &short[..short.floor_char_boundary(SHORT_INSTRUCTION)];
+        Self {
+            instruction: if is_long { format!("{short} …") } else { clean.to_owned() },
+            whole: is_long.then(|| clean.to_owned()),
+            layer: step.layer.as_ref().map(|layer| {
+                let share = if total == 0 { 0.0 } else { layer.size as f64 * 100.0 / total as f64 };
+                LayerCell {
+                    digest: ShownDigest::new(&layer.digest),
+                    media_type: layer.media_type.clone(),
+                    size: display::size(layer.size),
+                    share: format!("{share:.2}"),
+                    percent: if share > 0.0 && share < 1.0 {
+                        "< 1".to_owned()
+                    } else {
+                        format!("{share:.0}")
+                    },
+                }
+            }),
+        }
+    }
+}
+
+/// The instruction without what the builders put around it.
+fn instruction(text: &str) -> &str {
+    let text = text.trim().strip_prefix("/bin/sh -c #(nop)").unwrap_or(text).trim();
+    text.strip_suffix("# buildkit").unwrap_or(text).trim()
+}
+
+impl ChildRow {
+    pub(super) fn new(name: &RepositoryName, facts: &IndexFacts, child: &Child) -> Self {
+        let attested = child.attests.as_ref().map(|attested| {
+            let image = facts.children.iter().find(|other| other.digest == *attested);
+            image.and_then(|image| image.platform.clone()).unwrap_or_else(|| "an image not listed".to_owned())
+        });
+        let kind = match (&attested, &child.artifact_type) {
+            (Some(_), _) => "attestation",
+            (None, Some(artifact_type)) => artifact_kind(artifact_type),
+            (None, None) if child.media_type.contains("index") || child.media_type.contains("list") => {
+                "index"
+            }
+            (None, None) => "image",
+        };
+        Self {
+            platform: match (attested, &child.platform) {
+                (Some(attested), _) => format!("for {attested}"),
+                (None, Some(platform)) => platform.clone(),
+                (None, None) => "–".to_owned(),
+            },
+            kind: kind.to_owned(),
+            link: Link::new(name, &child.digest),
+            size: child.compressed_size.map(display::size),
+            created: child.created.and_then(Moment::new),
+        }
+    }
+}
+
+impl FileRow {
+    pub(super) fn new(file: &ArtifactFile) -> Self {
+        Self {
+            title: file.title.clone().unwrap_or_else(|| "–".to_owned()),
+            media_type: file.blob.media_type.clone(),
+            digest: ShownDigest::new(&file.blob.digest),
+            size: display::size(file.blob.size),
+        }
+    }
+}
+
+impl ReferrerRow {
+    pub(super) fn new(name: &RepositoryName, referrer: &Referrer) -> Self {
+        let cut = |text: &str| text[..text.floor_char_boundary(200)].to_owned();
+        let artifact_type = referrer.artifact_type.as_deref().unwrap_or_default();
+        let kind = match artifact_kind(artifact_type) {
+            "artifact" if !artifact_type.is_empty() => cut(artifact_type),
+            known => known.to_owned(),
+        };
+        let created = referrer.annotations.get("org.opencontainers.image.created");
+        Self {
+            kind,
+            link: Link::new(name, &referrer.digest),
+            size: display::size(referrer.size),
+            created: created.map(|created| cut(created)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_addresses_on_the_web_become_links() {
+        for value in ["https://github.com/a/b", "http://example.org/?q=1#x"] {
+            assert_eq!(web_address(value), Some(value));
+        }
+        for value in [
+            "javascript:alert(1)",
+            "data:text/html,x",
+            "//evil.example",
+            "HTTPS://x",
+            " https://x",
+            "https://",
+            "https://a b",
+            "https://good.example@evil.example/",
+            "https://x\u{202e}",
+            "https://x\\y",
+            "https://x\"onclick=",
+            "vbscript:x",
+            "",
+        ] {
+            assert_eq!(web_address(value), None, "{value:?}");
+        }
+    }
+
+    #[test]
+    fn what_builders_add_is_taken_off() {
+        assert_eq!(instruction("/bin/sh -c #(nop)  CMD [\"sh\"]"), "CMD [\"sh\"]");
+        assert_eq!(instruction("RUN /bin/sh -c make # buildkit"), "RUN /bin/sh -c make");
+        assert_eq!(instruction(""), "");
+    }
+}
