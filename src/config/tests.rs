@@ -52,8 +52,6 @@ fn paths_of_the_file_are_relative_to_the_file() {
 
 #[test]
 fn what_is_wrong_is_named() {
-    let message = |text: &str| load(&written(text).1, &[]).unwrap_err().to_string();
-    // The directory of `written` is gone by then: read while it is there.
     let (_directory, flags) = written("[server]\nlisten = 5000\n");
     assert!(load(&flags, &[]).unwrap_err().to_string().contains("line 2"));
     let (_directory, flags) = written("[server]\nport = 5000\n");
@@ -66,7 +64,8 @@ fn what_is_wrong_is_named() {
     assert!(load(&flags, &[]).unwrap_err().to_string().contains("time span"));
     let (_directory, flags) = written("[registry]\nmanifest_size_limit = 1000\n");
     assert!(load(&flags, &[]).unwrap_err().to_string().contains("4194304"));
-    assert!(message("").contains("cannot read"));
+    let absent = Flags { config: Some("absent/pakhuis.toml".into()), ..Flags::default() };
+    assert!(load(&absent, &[]).unwrap_err().to_string().contains("cannot read"));
 }
 
 #[test]

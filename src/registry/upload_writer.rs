@@ -8,7 +8,7 @@ use super::{Registry, RegistryError, blocking::Work};
 use crate::storage::{ClaimedUpload, StorageError};
 
 /// Bytes gathered before they are hashed and written in one go. A request holds at most two pieces.
-const PIECE: usize = 512 * 1024;
+const PIECE: usize = 256 * 1024;
 
 /// Most buffers in one piece, so that a client that sends single bytes does not cost much memory for each.
 const PIECE_BUFFERS: usize = 1024;

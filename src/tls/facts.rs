@@ -4,13 +4,13 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 
 use rustls::pki_types::CertificateDer;
-use sha2::{Digest as _, Sha256};
 use time::OffsetDateTime;
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 use super::identity::parse_certificates;
 use super::{SubjectName, TlsError, pem_file};
+use crate::oci::{Algorithm, Digest};
 
 /// What one certificate says of itself. Nothing in it is verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -124,12 +124,13 @@ fn ip_address(octets: &[u8]) -> Option<IpAddr> {
 }
 
 fn fingerprint(der: &[u8]) -> String {
-    let pairs: Vec<String> = Sha256::digest(der).iter().map(|byte| format!("{byte:02X}")).collect();
+    let hex = sha256_hex(der).to_uppercase();
+    let pairs: Vec<&str> = (0..hex.len()).step_by(2).map(|start| &hex[start..start + 2]).collect();
     pairs.join(":")
 }
 
 pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Digest::of(Algorithm::Sha256, bytes).encoded().to_owned()
 }
 
 /// The `CERTIFICATE` sections of a PEM text, each line ended by a newline; everything between them is dropped.
