@@ -16,6 +16,10 @@ use crate::{
     storage::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA},
 };
 
+/// Bytes written between two flushes: the last one is short then, so that a client that waits at most 30 s for the
+/// answer to its last request has it, and a full volume shows early.
+const FLUSH_EVERY: u64 = 64 << 20;
+
 /// Size of the reads when content must be hashed again, in bytes.
 const REHASH_BLOCK: usize = 1 << 20;
 
@@ -29,6 +33,7 @@ pub struct ClaimedUpload {
     inode: u64,
     hasher: DigestHasher,
     acknowledged: u64,
+    flushed: u64,
     offset: u64,
 }
 
@@ -52,16 +57,21 @@ impl ClaimedUpload {
             self.file.write_all_at(buffer, self.offset).context("write", &self.path)?;
             self.offset += buffer.len() as u64;
         }
+        if self.offset - self.flushed >= FLUSH_EVERY {
+            self.flush()?;
+        }
         Ok(())
     }
 
     /// Makes the bytes durable. After a failed flush the kernel forgets what it could not write: trying again
     /// proves nothing, so the upload is lost with it.
-    fn flush(&self) -> Result<(), StorageError> {
-        if self.offset == self.acknowledged && self.acknowledged > 0 {
-            return Ok(());
+    fn flush(&mut self) -> Result<(), StorageError> {
+        // An empty file is flushed too: its name is about to be given to a blob.
+        if self.offset > self.flushed || self.offset == 0 {
+            self.file.sync_all().context("flush", &self.path)?;
+            self.flushed = self.offset;
         }
-        self.file.sync_all().context("flush", &self.path)
+        Ok(())
     }
 
     /// The digest of the whole content; reads it again when it was hashed with another algorithm.
@@ -136,12 +146,14 @@ impl Storage {
             inode: metadata.ino(),
             hasher: record.hasher,
             acknowledged: record.offset,
+            // Bytes are acknowledged only once they are flushed.
+            flushed: record.offset,
             offset: record.offset,
         })
     }
 
     /// Gives an upload back with all that was written acknowledged; returns how many bytes it has.
-    pub fn release_upload(&self, upload: ClaimedUpload) -> Result<u64, StorageError> {
+    pub fn release_upload(&self, mut upload: ClaimedUpload) -> Result<u64, StorageError> {
         // The record says that the bytes are there, so they are flushed first.
         upload.flush()?;
         let ClaimedUpload { directory, path, inode, hasher, offset, .. } = upload;
@@ -172,7 +184,7 @@ impl Storage {
     pub fn commit_upload(
         &self,
         repository: &RepositoryName,
-        upload: ClaimedUpload,
+        mut upload: ClaimedUpload,
         digest: &Digest,
     ) -> Result<UploadCommit, StorageError> {
         let size = upload.offset;
