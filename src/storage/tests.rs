@@ -294,3 +294,22 @@ fn a_secret_is_made_once() {
     assert_eq!(volume.storage.shared_secret("key").unwrap(), first);
     assert_ne!(volume.storage.shared_secret("other").unwrap(), first);
 }
+
+#[test]
+fn a_commit_that_fails_can_be_tried_again() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    volume.append(&upload, b"again");
+    // Something that is no directory stands where the blob belongs.
+    let digest = sha256(b"again");
+    let shard = volume.v2().join(format!("blobs/sha256/{}", &digest.encoded()[..2]));
+    fs::create_dir_all(shard.parent().unwrap()).unwrap();
+    fs::write(&shard, b"").unwrap();
+    let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    assert!(volume.storage.commit_upload(&repository(), claimed, &digest).is_err());
+    assert_eq!(volume.storage.upload_offset(&repository(), &upload).unwrap(), 5);
+    fs::remove_file(&shard).unwrap();
+    let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    volume.storage.commit_upload(&repository(), claimed, &digest).unwrap();
+    assert_eq!(volume.read(&digest).unwrap(), b"again");
+}

@@ -74,6 +74,22 @@ impl ClaimedUpload {
         Ok(())
     }
 
+    /// Makes the content ready to be published: right and durable. Returns its size.
+    fn prepare(&mut self, digest: &Digest) -> Result<u64, StorageError> {
+        let computed = self.digest(digest)?;
+        if computed != *digest {
+            return Err(StorageError::DigestMismatch { expected: digest.clone(), computed });
+        }
+        self.flush()?;
+        let length = self.file.metadata().context("look up", &self.path)?.len();
+        if length == self.offset {
+            Ok(length)
+        } else {
+            Err(io::Error::other("the upload does not have the length of what was hashed"))
+                .context("commit", &self.path)
+        }
+    }
+
     /// The digest of the whole content; reads it again when it was hashed with another algorithm.
     fn digest(&self, wanted: &Digest) -> Result<Digest, StorageError> {
         if self.hasher.algorithm() == wanted.algorithm() {
@@ -187,26 +203,28 @@ impl Storage {
         mut upload: ClaimedUpload,
         digest: &Digest,
     ) -> Result<UploadCommit, StorageError> {
-        let size = upload.offset;
-        let computed = upload.digest(digest)?;
-        if computed != *digest {
-            self.remove_upload(&upload.directory);
-            return Err(StorageError::DigestMismatch { expected: digest.clone(), computed });
-        }
-        upload.flush()?;
-        let length = upload.file.metadata().context("look up", &upload.path)?.len();
-        if length != size {
-            return Err(io::Error::other("the upload does not have the length of what was hashed"))
-                .context("commit", &upload.path);
-        }
+        let prepared = upload.prepare(digest);
         let ClaimedUpload { directory, path, file, .. } = upload;
-        // Open files cannot be unlinked on NFS without leaving `.nfsXXXX` behind.
+        // Open files cannot be removed on NFS without leaving `.nfsXXXX` behind.
         drop(file);
-        self.publish(&path, size, digest)?;
-        self.link_blob(repository, digest)?;
-        self.confirm_blob(repository, digest)?;
+        let published = prepared.and_then(|size| self.publish(&path, size, digest).map(|()| size));
+        let size = match published {
+            Ok(size) => size,
+            Err(error @ StorageError::DigestMismatch { .. }) => {
+                self.remove_upload(&directory);
+                return Err(error);
+            }
+            Err(error) => {
+                // The client may try again: what it had acknowledged is there still.
+                let data = directory.join(DATA);
+                let _ = atomic_file::rename(&path, &data, || data.exists());
+                return Err(error);
+            }
+        };
+        let linked = self.link_blob(repository, digest).and_then(|()| self.confirm_blob(repository, digest));
+        // The bytes are the blob's now: whatever became of the link, this upload cannot go on.
         self.remove_upload(&directory);
-        Ok(UploadCommit { size })
+        linked.map(|()| UploadCommit { size })
     }
 
     fn remove_upload(&self, directory: &Path) {
