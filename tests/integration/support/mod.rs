@@ -40,7 +40,12 @@ impl TestRegistry {
         let htpasswd = directory.path().join("htpasswd");
         let hash = bcrypt::hash(PASSWORD, 4).unwrap();
         std::fs::write(&htpasswd, format!("alice:{hash}\nbob:{hash}\n")).unwrap();
-        let auth_config = auth::Config { htpasswd: Some(htpasswd), ..auth::Config::default() };
+        let auth_config = auth::Config {
+            htpasswd: Some(htpasswd),
+            // The growing pause after failures has tests of its own; here it would only be waited for.
+            max_failure_delay: std::time::Duration::from_millis(10),
+            ..auth::Config::default()
+        };
         Self::build(directory, config, limits, auth_config)
     }
 
