@@ -10,9 +10,8 @@ fuzz_target!(|input: (u8, &str)| {
     let (choice, rest) = input;
     let path = format!("/v2{rest}");
     let Ok(route) = Route::parse(&methods[usize::from(choice) % methods.len()], &path) else { return };
-    route.required_access();
     assert!(!path.contains(['%', '\0', ' ']) && !path.contains("//") && !path.contains("/../"));
-    if let Some(repository) = route.repository() {
+    if let Some((_, Some(repository))) = route.required_access() {
         assert!(path.starts_with(&format!("/v2/{repository}/")));
     }
 });

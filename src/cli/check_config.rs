@@ -17,7 +17,7 @@ use crate::{
     tls::{self, CertificateFacts},
 };
 
-/// Shows the configuration in force with the source of each value, and checks it
+/// Show the configuration in force with the source of each value, and check it
 #[derive(Debug, Args)]
 #[command(
     after_help = "Exit code 0 when all is well, 3 with warnings only, 2 with errors.\n\nExamples:\n  pakhuis check-config\n  pakhuis check-config --config /etc/pakhuis/pakhuis.toml"

@@ -24,7 +24,9 @@ fn text(config: &Config, address: SocketAddr, ca_certificate: Option<&Path>) -> 
         "\nPakhuis serves {scheme}://{host}/ (listening on {address}). What to type next, in another terminal:\n\n"
     );
     if let Some(htpasswd) = &config.auth.htpasswd {
-        text.push_str(&format!("  pakhuis add-user alice --htpasswd {}\n", htpasswd.display()));
+        // As it was typed: `cargo run` does not put the program on the path.
+        let program = std::env::args().next().unwrap_or_else(|| "pakhuis".to_owned());
+        text.push_str(&format!("  {program} add-user alice --htpasswd {}\n", htpasswd.display()));
     }
     if let Some(ca) = ca_certificate {
         text.push_str(&format!(
@@ -36,7 +38,7 @@ fn text(config: &Config, address: SocketAddr, ca_certificate: Option<&Path>) -> 
         text.push_str(&format!("  docker login -u alice {host}\n"));
     }
     text.push_str(&format!(
-        "  docker tag hello-world {host}/hello-world\n  docker push {host}/hello-world\n\n"
+        "  docker pull hello-world\n  docker tag hello-world {host}/hello-world\n  docker push {host}/hello-world\n\n"
     ));
     text
 }

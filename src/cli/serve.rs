@@ -25,7 +25,7 @@ use crate::{
     ui::{self, UiState},
 };
 
-/// Serves the registry
+/// Serve the registry
 #[derive(Debug, Args)]
 #[command(
     after_help = "Examples:\n  pakhuis serve\n  pakhuis serve --config /etc/pakhuis/pakhuis.toml --listen 0.0.0.0:5000"

@@ -73,7 +73,7 @@ fn http1_builder(config: &Config) -> http1::Builder {
         .max_header_size(MAX_HEADER_BYTES)
         .max_headers(MAX_HEADERS)
         // Bounds memory per connection: hyper grows its read buffer towards this under a fast upload.
-        .max_buf_size(256 << 10);
+        .max_buf_size(128 << 10);
     builder
 }
 
