@@ -1,6 +1,7 @@
 //! Who may: on every endpoint, before anything else.
 
 use crate::support::{PASSWORD, TestRegistry, assert_oci_error, image};
+use axum::body::Body;
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -87,5 +88,16 @@ async fn options_needs_no_login_and_gives_no_other_origin_anything() {
         let reply = registry.anonymous().send("OPTIONS", path, &headers, "").await;
         assert_eq!((reply.status, reply.body.len()), (204, 0), "{path}");
         assert!(reply.headers.keys().all(|name| !name.as_str().starts_with("access-control")));
+    }
+}
+
+/// The pages' cookie is for the pages: a browser sends it along with any request another site makes it send.
+#[tokio::test]
+async fn a_cookie_signs_nobody_in() {
+    let registry = TestRegistry::start();
+    for name in ["__Host-session", "session"] {
+        let cookie = format!("{name}=anything");
+        let reply = registry.anonymous().send("GET", "/v2/", &[("cookie", &cookie)], Body::empty()).await;
+        assert_eq!(reply.status, 401);
     }
 }
