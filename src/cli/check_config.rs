@@ -165,9 +165,14 @@ fn check_facts(config: &Config, certificate: &Path, facts: &CertificateFacts, fi
     if let Some(name) = config.external_name()
         && !tls::covers_name(facts, name)
     {
+        let addresses = facts.ip_addresses.iter().map(ToString::to_string);
+        let names: Vec<String> = facts.dns_names.iter().cloned().chain(addresses).collect();
         findings.errors.push(format!(
-            "{} is not valid for {name}; make one: pakhuis cert generate --name {name}",
-            certificate.display()
+            "{} is not valid for {name}, only for {}; make one that is: pakhuis cert generate --directory {} {}--name {name}",
+            certificate.display(),
+            names.join(", "),
+            certificate.parent().unwrap_or(Path::new(".")).display(),
+            names.iter().map(|name| format!("--name {name} ")).collect::<String>(),
         ));
     }
     if facts.is_ca {

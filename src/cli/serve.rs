@@ -107,7 +107,9 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
     // The address first: a second server on it must not touch anything.
     let listener = TcpListener::bind(config.listen)
         .await
-        .with_context(|| format!("cannot listen on {}", config.listen))?;
+        .with_context(|| {
+            format!("cannot listen on {}; is another server running there? To use another port: --listen 127.0.0.1:5001", config.listen)
+        })?;
     let address = listener.local_addr()?;
     let certificates = certificates(&config)?;
     let application =

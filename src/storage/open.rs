@@ -76,7 +76,10 @@ impl Storage {
         };
         let storage = Self { layout: Layout::new(v2), config };
         storage.complete_tree()?;
-        remember(&storage.config)?;
+        if let Err(error) = remember(&storage.config) {
+            // An account that may only read its configuration serves all the same.
+            tracing::warn!(%error, "a share that is not mounted will not be noticed: cannot note that this storage is in use");
+        }
         Ok(storage)
     }
 

@@ -25,6 +25,7 @@ pub(super) struct HelpPage {
     frame: Frame,
     fingerprint: Option<String>,
     scheme: &'static str,
+    sign_in_required: bool,
 }
 
 /// The help page.
@@ -33,6 +34,7 @@ pub(super) async fn show(State(ui): State<Arc<Ui>>, visitor: Visitor) -> Respons
         frame: visitor.frame.clone(),
         fingerprint: ui.authority.as_ref().map(|authority| authority.fingerprint.clone()),
         scheme: if ui.config.secure { "https" } else { "http" },
+        sign_in_required: ui.authenticator.requires_sign_in(),
     }))
 }
 

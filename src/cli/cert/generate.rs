@@ -52,7 +52,9 @@ impl Generate {
     /// When a file cannot be read or written, or the existing CA cannot sign.
     pub(super) fn run(self, out: &mut dyn Write, err: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let files = CertificateDirectory::at(&self.directory);
-        let names = if self.names.is_empty() { names_in_use(&files) } else { self.names.clone() };
+        let before = names_in_use(&files);
+        let is_first = !files.certificate.exists();
+        let names = if self.names.is_empty() { before.clone() } else { self.names.clone() };
         let renewal = Renewal { names: names.clone(), days: self.days, renew_authority: self.renew_ca };
         let written = match renew(&self.directory, &renewal) {
             Ok(written) => written,
@@ -62,10 +64,17 @@ impl Generate {
             line(out, &path.display().to_string())?;
         }
         line(err, &format!("server certificate for {}", names.join(", ")))?;
+        for dropped in before.iter().filter(|name| !is_first && !names.contains(name)) {
+            line(err, &format!("no longer valid for {dropped}; to keep it, give it as --name too"))?;
+        }
+        let added: Vec<String> =
+            names.iter().filter(|name| is_first || !before.contains(name)).cloned().collect();
         if written.contains(&files.ca_certificate) {
             self.say_what_to_copy(&names, &files.ca_certificate, err)?;
-        } else {
+        } else if added.is_empty() {
             line(err, "the CA is unchanged: nothing to do on other machines")?;
+        } else {
+            self.say_what_to_copy(&added, &files.ca_certificate, err)?;
         }
         Ok(ExitCode::SUCCESS)
     }

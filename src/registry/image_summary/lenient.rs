@@ -207,7 +207,8 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Entries<T> {
     }
 }
 
-/// A time as the image specification writes it (RFC 3339).
+/// A time as the image specification writes it (RFC 3339). What builders write for "no time" is none: Go's year 1,
+/// and the Unix epoch of reproducible builds.
 pub(super) fn time(text: &str) -> Option<OffsetDateTime> {
-    OffsetDateTime::parse(text, &Rfc3339).ok()
+    OffsetDateTime::parse(text, &Rfc3339).ok().filter(|time| *time > OffsetDateTime::UNIX_EPOCH)
 }

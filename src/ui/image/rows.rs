@@ -2,7 +2,10 @@
 
 use super::kind::artifact_kind;
 use crate::{
-    oci::{Digest, Reference, RepositoryName},
+    oci::{
+        Digest, Reference, RepositoryName,
+        media_type::{DOCKER_CONFIG, OCI_CONFIG},
+    },
     registry::{
         Referrer,
         image_summary::{
@@ -205,8 +208,10 @@ impl ChildRow {
             let image = facts.children.iter().find(|other| other.digest == *attested);
             image.and_then(|image| image.platform.clone()).unwrap_or_else(|| "an image not listed".to_owned())
         });
-        let kind = match (&attested, &child.artifact_type) {
+        let kind = match (&attested, child.artifact_type.as_deref()) {
             (Some(_), _) => "attestation",
+            // Some tools name the type of the configuration where an artifact's type would stand.
+            (None, Some(OCI_CONFIG | DOCKER_CONFIG)) => "image",
             (None, Some(artifact_type)) => artifact_kind(artifact_type),
             (None, None) if child.media_type.contains("index") || child.media_type.contains("list") => {
                 "index"
