@@ -39,7 +39,12 @@ pub(super) async fn start(
     match digest {
         Some(digest) => {
             let expected = announced_range(&parts.headers, 0)?;
-            commit(registry, repository, &upload, expected, body, &digest).await
+            let committed = commit(registry, repository, &upload, expected, body, &digest).await;
+            if committed.is_err() {
+                // The client never learnt the address of this upload: nobody would go on with it.
+                let _ = registry.cancel_upload(repository, &upload).await;
+            }
+            committed
         }
         None => Ok(accepted(repository, &upload, 0)),
     }

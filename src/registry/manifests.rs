@@ -14,6 +14,9 @@ use crate::{
 /// Largest manifest read back, in bytes: a volume filled under a higher limit is still served.
 const READ_LIMIT: u64 = 64 << 20;
 
+/// How often a push publishes again what a delete at the same time takes away.
+const PUBLISH_ATTEMPTS: usize = 5;
+
 /// A manifest as it is served.
 #[derive(Clone, Debug)]
 pub struct StoredManifest {
@@ -187,6 +190,15 @@ fn delete_manifest(
         && let Some(subject) = &cached.manifest.subject
     {
         storage.unlink_referrer(repository, &subject.digest, digest)?;
+        // A push of the same manifest may have come between.
+        if storage.has_manifest(repository, digest)? {
+            storage.link_referrer(repository, &subject.digest, digest)?;
+        }
+    }
+    if !storage.has_manifest(repository, digest)? {
+        for tag in storage.list_tags(repository)?.unwrap_or_default() {
+            storage.delete_tag_if(repository, &tag, digest)?;
+        }
     }
     Ok(removed)
 }
@@ -219,8 +231,19 @@ impl PutManifest {
         {
             self.tags.insert(0, tag.clone());
         }
-        for tag in &self.tags {
-            storage.write_tag(&self.repository, tag, &digest)?;
+        // A delete of this very manifest may run at the same time: it hides, then looks for tags once more; this
+        // publishes, then looks whether it was hidden. Whatever the order, a tag never names what is not there.
+        for _ in 0..PUBLISH_ATTEMPTS {
+            for tag in &self.tags {
+                storage.write_tag(&self.repository, tag, &digest)?;
+            }
+            if storage.has_manifest(&self.repository, &digest)? {
+                break;
+            }
+            storage.link_manifest(&self.repository, &digest)?;
+            if let Some(subject) = &subject {
+                storage.link_referrer(&self.repository, subject, &digest)?;
+            }
         }
         Ok(PutManifestOutcome { digest, subject, tags: self.tags })
     }

@@ -1,6 +1,8 @@
 //! Hashing and writing an upload in large pieces, each on a thread that may block, none of which waits for a
 //! slow client.
 
+use std::time::{Duration, Instant};
+
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
@@ -13,12 +15,16 @@ const PIECE: usize = 256 * 1024;
 /// Most buffers in one piece, so that a client that sends single bytes does not cost much memory for each.
 const PIECE_BUFFERS: usize = 1024;
 
+/// The longest a piece of a slow client is gathered: other servers take an upload that is not written for dead.
+const SLOWEST_PIECE: Duration = Duration::from_secs(20);
+
 /// An upload being written; at most one piece is on its way to the volume.
 pub(super) struct UploadWriter {
     registry: Registry,
     state: State,
     piece: Vec<Bytes>,
     piece_size: usize,
+    last_write: Instant,
 }
 
 enum State {
@@ -32,7 +38,13 @@ type Written = Result<(Box<ClaimedUpload>, Result<(), StorageError>), RegistryEr
 
 impl UploadWriter {
     pub(super) fn new(registry: Registry, claimed: ClaimedUpload) -> Self {
-        Self { registry, state: State::Idle(Box::new(claimed)), piece: Vec::new(), piece_size: 0 }
+        Self {
+            registry,
+            state: State::Idle(Box::new(claimed)),
+            piece: Vec::new(),
+            piece_size: 0,
+            last_write: Instant::now(),
+        }
     }
 
     /// Where the first byte goes; only before anything is written.
@@ -46,7 +58,8 @@ impl UploadWriter {
         if !buffer.is_empty() {
             self.piece.push(buffer);
         }
-        if self.piece_size >= PIECE || self.piece.len() >= PIECE_BUFFERS {
+        let waited = self.last_write.elapsed() >= SLOWEST_PIECE;
+        if self.piece_size >= PIECE || self.piece.len() >= PIECE_BUFFERS || waited {
             self.start_piece().await
         } else {
             Ok(())
@@ -75,6 +88,7 @@ impl UploadWriter {
         };
         let piece = std::mem::take(&mut self.piece);
         self.piece_size = 0;
+        self.last_write = Instant::now();
         let blocking = self.registry.inner.blocking.clone();
         let write = move || {
             let result = claimed.write(&piece);

@@ -62,10 +62,7 @@ impl Registry {
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
     {
-        let claimed = self.receive(repository, upload, expected, body).await?;
-        let released =
-            self.storage_result(Work::Write, move |storage| storage.release_upload(claimed)).await?;
-        released.map_err(|error| upload_error(error, upload))
+        self.receive(repository, upload, expected, body, Storage::release_upload).await
     }
 
     /// Appends a body, which may be empty, to an upload and makes all of it a blob of the repository.
@@ -83,24 +80,24 @@ impl Registry {
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
     {
-        let claimed = self.receive(repository, upload, expected, body).await?;
         let (name, wanted) = (repository.clone(), digest.clone());
-        let commit = move |storage: &Storage| storage.commit_upload(&name, claimed, &wanted);
-        let committed = self.storage_result(Work::Write, commit).await?;
-        committed.map(drop).map_err(|error| upload_error(error, upload))
+        let commit =
+            move |storage: &Storage, claimed| storage.commit_upload(&name, claimed, &wanted).map(drop);
+        self.receive(repository, upload, expected, body, commit).await
     }
 
-    /// Claims an upload and writes a body to it.
+    /// Claims an upload, writes a body to it, and gives the claim to `finish`.
     ///
     /// In a task of its own: when the connection breaks the request is dropped wherever it is, and the claim must
     /// be given back all the same.
-    async fn receive<B>(
+    async fn receive<B, T: Send + 'static>(
         &self,
         repository: &RepositoryName,
         upload: &UploadId,
         expected: Option<RangeInclusive<u64>>,
         body: B,
-    ) -> Result<ClaimedUpload, RegistryError>
+        finish: impl FnOnce(&Storage, ClaimedUpload) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<T, RegistryError>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
     {
@@ -112,7 +109,11 @@ impl Registry {
             let mut writer = UploadWriter::new(registry.clone(), claimed);
             let written = write_body(&mut writer, expected, body).await;
             match (written, writer.into_claim().await) {
-                (Ok(()), Some(claimed)) => Ok(claimed),
+                (Ok(()), Some(claimed)) => {
+                    let finished =
+                        registry.storage_result(Work::Write, move |storage| finish(storage, claimed)).await?;
+                    finished.map_err(|error| upload_error(error, &id))
+                }
                 (Ok(()), None) => Err(RegistryError::Internal),
                 (Err(error), claim) => {
                     if let Some(claimed) = claim {

@@ -84,7 +84,7 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
         // Fixed large windows: small ones made pushes of crane and oras minutes long.
         .adaptive_window(false)
         .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(16 << 20)
+        .initial_connection_window_size(4 << 20)
         .max_frame_size(64 << 10)
         // Beyond this, REFUSED_STREAM kills uploads that a client cannot rewind.
         .max_concurrent_streams(256)

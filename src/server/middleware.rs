@@ -54,7 +54,9 @@ async fn require_one_host(request: Request, next: Next) -> Response {
     let hosts = request.headers().get_all(header::HOST).iter().count();
     let required = usize::from(request.version() == Version::HTTP_11);
     if hosts < required || hosts > 1 {
-        let mut response = (StatusCode::BAD_REQUEST, "exactly one Host header is required\n").into_response();
+        let body = r#"{"errors":[{"code":"UNSUPPORTED","message":"exactly one Host header is required"}]}"#;
+        let json = [(header::CONTENT_TYPE, "application/json")];
+        let mut response = (StatusCode::BAD_REQUEST, json, body).into_response();
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         return response;
     }

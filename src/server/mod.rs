@@ -76,7 +76,7 @@ impl Default for Config {
             request_stall: Duration::from_secs(60),
             response_stall: Duration::from_secs(120),
             drain_deadline: Duration::from_secs(60),
-            linger: Linger { bytes: 64 << 20, time: Duration::from_secs(10) },
+            linger: Linger { bytes: 256 << 20, time: Duration::from_secs(10) },
         }
     }
 }

@@ -49,14 +49,23 @@ fn open_directory(directory: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(directory, flags, Mode::empty())?))
 }
 
-/// Makes a directory and those above it, each one durable before the next thing is done in it.
-pub(super) fn ensure_directory(directory: &Path) -> Result<(), StorageError> {
+/// Makes a directory and those above it, each one durable before the next thing is done in it, but neither `root`
+/// nor what is directly below it: where those are gone, the share is, and what would be made is on another disk.
+pub(super) fn ensure_directory(root: &Path, directory: &Path) -> Result<(), StorageError> {
     match fs::create_dir(directory) {
         Ok(()) => directory.parent().map_or(Ok(()), sync_directory),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            let parent = directory.parent().ok_or(StorageError::NotFound)?;
-            ensure_directory(parent)?;
+            let parent = directory.parent().filter(|parent| parent.starts_with(root) && *parent != root);
+            let above = parent.and_then(Path::parent).filter(|above| above.starts_with(root));
+            let (Some(parent), Some(above)) = (parent, above) else {
+                return Err(volume_gone()).context("find", root);
+            };
+            if above == root {
+                open_directory(parent).map_err(|_| volume_gone()).context("find", parent)?;
+            } else {
+                ensure_directory(root, parent)?;
+            }
             match fs::create_dir(directory) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     Err(error).context("make directory", directory)
@@ -66,6 +75,26 @@ pub(super) fn ensure_directory(directory: &Path) -> Result<(), StorageError> {
         }
         Err(error) => Err(error).context("make directory", directory),
     }
+}
+
+/// Makes a directory of the tree itself, and those above it. Only when a volume is opened.
+pub(super) fn make_tree(directory: &Path) -> Result<(), StorageError> {
+    if directory.is_dir() {
+        return Ok(());
+    }
+    if let Some(parent) = directory.parent() {
+        make_tree(parent)?;
+    }
+    match fs::create_dir(directory) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(error).context("make directory", directory)
+        }
+        _ => directory.parent().map_or(Ok(()), sync_directory),
+    }
+}
+
+fn volume_gone() -> io::Error {
+    io::Error::other("the volume is not there; is the share mounted?")
 }
 
 /// Makes one directory in an existing one, without flushing. `Ok(false)` when the parent is not there.
@@ -83,11 +112,11 @@ pub(super) fn create_new(path: &Path) -> Result<File, StorageError> {
 }
 
 /// Makes `directory/name` hold `bytes`, durably, whole at every instant, with the directories it needs.
-pub(super) fn put(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+pub(super) fn put(root: &Path, directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
     let path = directory.join(name);
     let mut attempt = 0;
     loop {
-        match try_put(directory, &path, bytes) {
+        match try_put(root, directory, &path, bytes) {
             // A tag that is deleted meanwhile takes its directories away.
             Err(StorageError::NotFound) if attempt < ATTEMPTS => attempt += 1,
             result => return result,
@@ -95,7 +124,7 @@ pub(super) fn put(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), Stor
     }
 }
 
-fn try_put(directory: &Path, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+fn try_put(root: &Path, directory: &Path, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     match fs::create_dir(directory) {
         Ok(()) => directory.parent().map_or(Ok(()), sync_directory)?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
@@ -108,7 +137,7 @@ fn try_put(directory: &Path, path: &Path, bytes: &[u8]) -> Result<(), StorageErr
                 return sync_directory(directory);
             }
         }
-        Err(_) => ensure_directory(directory)?,
+        Err(_) => ensure_directory(root, directory)?,
     }
     replace(directory, path, bytes, true)?;
     sync_what_is_left(directory)
@@ -203,10 +232,12 @@ pub(super) fn remove_directory_if_empty(path: &Path) {
 
 /// Does `operation` on `path`; on "not found", opens the directories from `root` down to it afresh and does
 /// it once more. Without this, a client's cached absence is a false 404 for up to a minute.
+///
+/// Nothing is absent from a volume that is not there: then the error is another one.
 pub(super) fn fresh<T>(root: &Path, path: &Path, operation: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match operation() {
         Err(error) if is_stale(&error) => {
-            refresh(root, path);
+            refresh(root, path)?;
             operation()
         }
         result => result,
@@ -217,14 +248,47 @@ fn is_stale(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::StaleNetworkFileHandle)
 }
 
-fn refresh(root: &Path, path: &Path) {
-    let Ok(below) = path.strip_prefix(root) else { return };
+fn refresh(root: &Path, path: &Path) -> io::Result<()> {
+    let Ok(below) = path.strip_prefix(root) else { return Ok(()) };
     let mut directory = root.to_path_buf();
-    for component in below.components() {
-        if open_directory(&directory).is_err() {
-            return;
+    for (depth, component) in below.components().enumerate() {
+        match open_directory(&directory) {
+            Ok(_) => directory.push(component),
+            // `blobs` and `repositories` are as old as the volume.
+            Err(_) if depth <= 1 => return Err(volume_gone()),
+            Err(_) => return Ok(()),
         }
-        directory.push(component);
+    }
+    Ok(())
+}
+
+/// Opens a directory that must be there.
+pub(super) fn require_directory(directory: &Path) -> Result<(), StorageError> {
+    open_directory(directory).map(drop).map_err(|_| volume_gone()).context("find", directory)
+}
+
+/// Gives a file a second name unless that name is taken.
+pub(super) fn link_if_absent(from: &Path, to: &Path) -> Result<(), StorageError> {
+    match fs::hard_link(from, to) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).context("link", to),
+        _ => Ok(()),
+    }
+}
+
+/// Removes files that a crash left half-written in a directory: hidden ones, older than an hour, so that none is a
+/// writer's of now on any server whose clock is not far off.
+pub(super) fn remove_old_temporaries(directory: &Path) {
+    let Ok(entries) = fs::read_dir(directory) else { return };
+    for entry in entries.flatten() {
+        let old = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .and_then(|time| time.elapsed().ok());
+        if entry.file_name().to_string_lossy().starts_with('.') && old.is_some_and(|age| age.as_secs() > 3600)
+        {
+            let _ = fs::remove_file(entry.path());
+        }
     }
 }
 

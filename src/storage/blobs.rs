@@ -59,7 +59,7 @@ impl Storage {
     /// Puts stored content into a repository. The caller has checked that it is stored.
     pub fn link_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
         self.ensure_repository(repository)?;
-        Self::write_link(&self.layout.layer_link(repository, digest), digest)
+        self.write_link(&self.layout.layer_link(repository, digest), digest)
     }
 
     /// Takes a blob out of a repository. `Ok(false)` when it was not in it. The bytes stay: other repositories
@@ -93,7 +93,7 @@ impl Storage {
                 atomic_file::remove_leftover(from);
                 return Ok(());
             }
-            atomic_file::ensure_directory(&directory)?;
+            atomic_file::ensure_directory(self.layout.v2(), &directory)?;
             let arrived = || !from.exists() && self.stored_size(digest).ok().flatten() == Some(size);
             match atomic_file::rename(from, &destination, arrived) {
                 // Another server's clean-up may take an empty directory away.

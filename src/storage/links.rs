@@ -21,8 +21,8 @@ impl Storage {
     }
 
     /// Makes `directory/link` name `digest`, durably.
-    pub(super) fn write_link(directory: &Path, digest: &Digest) -> Result<(), StorageError> {
-        atomic_file::put(directory, LINK, digest.as_str().as_bytes())
+    pub(super) fn write_link(&self, directory: &Path, digest: &Digest) -> Result<(), StorageError> {
+        atomic_file::put(self.layout.v2(), directory, LINK, digest.as_str().as_bytes())
     }
 
     /// Removes `directory/link`, durably, then the directory. `Ok(false)` when there was none.

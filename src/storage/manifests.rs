@@ -38,7 +38,7 @@ impl Storage {
     /// Stores the bytes of a manifest under its digest, durably. Damaged content found there is replaced.
     pub fn write_content(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StorageError> {
         let directory = self.layout.blob_directory(digest);
-        atomic_file::put(&directory, DATA, bytes)?;
+        atomic_file::put(self.layout.v2(), &directory, DATA, bytes)?;
         // When another server made the directory, its own flush may still be under way.
         directory.parent().map_or(Ok(()), atomic_file::sync_directory)
     }
@@ -47,8 +47,8 @@ impl Storage {
     pub fn link_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
         self.ensure_repository(repository)?;
         // A volume from registry:2 may have `_layers` without this one.
-        atomic_file::ensure_directory(&self.layout.tags(repository))?;
-        Self::write_link(&self.layout.revision_link(repository, digest), digest)
+        atomic_file::ensure_directory(self.layout.v2(), &self.layout.tags(repository))?;
+        self.write_link(&self.layout.revision_link(repository, digest), digest)
     }
 
     /// Takes a manifest out of a repository. `Ok(false)` when it was not in it.

@@ -100,7 +100,7 @@ impl Storage {
             return Ok(());
         }
         for directory in [layout.blobs(), layout.repositories(), layout.private()] {
-            match atomic_file::ensure_directory(&directory) {
+            match atomic_file::make_tree(&directory) {
                 // A read-only volume still serves pulls.
                 Err(StorageError::ReadOnly { .. }) if is_tree(layout.v2()) => {
                     tracing::warn!(directory = %directory.display(), "the volume cannot be written");
@@ -125,7 +125,7 @@ impl Storage {
             self.layout.uploads(repository),
             layers,
         ] {
-            atomic_file::ensure_directory(&directory)?;
+            atomic_file::ensure_directory(self.layout.v2(), &directory)?;
         }
         Ok(())
     }
@@ -133,8 +133,11 @@ impl Storage {
     /// Tries the volume: lists its top, then writes and removes a file.
     pub fn check_writable(&self) -> Result<(), StorageError> {
         let private = self.layout.private();
+        for directory in [self.layout.blobs(), self.layout.repositories(), private.clone()] {
+            atomic_file::require_directory(&directory)?;
+        }
         let name = format!("check-{}", Uuid::new_v4().simple());
-        atomic_file::put(&private, &name, b"check")?;
+        atomic_file::put_volatile(&private, &name, b"check")?;
         atomic_file::remove(self.layout.v2(), &private.join(name)).map(drop)
     }
 }

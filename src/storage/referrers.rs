@@ -12,7 +12,7 @@ impl Storage {
         subject: &Digest,
         referrer: &Digest,
     ) -> Result<(), StorageError> {
-        Self::write_link(&self.layout.referrer_link(repository, subject, referrer), referrer)
+        self.write_link(&self.layout.referrer_link(repository, subject, referrer), referrer)
     }
 
     /// Forgets that `referrer` names `subject`.

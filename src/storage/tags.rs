@@ -48,8 +48,8 @@ impl Storage {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        Self::write_link(&self.layout.tag_index(repository, tag, digest), digest)?;
-        Self::write_link(&self.layout.tag_current(repository, tag), digest)
+        self.write_link(&self.layout.tag_index(repository, tag, digest), digest)?;
+        self.write_link(&self.layout.tag_current(repository, tag), digest)
     }
 
     /// Removes a tag; the manifest stays. `Ok(false)` when there was none.
@@ -59,8 +59,14 @@ impl Storage {
         if removed {
             atomic_file::sync_what_is_left(&current)?;
             self.remove_tag_directories(repository, tag);
+            return Ok(true);
         }
-        Ok(removed)
+        // A crash may have left a tag that is listed and names nothing; deleting it takes it off the list.
+        let is_listed = atomic_file::names(self.layout.v2(), &self.layout.tag(repository, tag))?.is_some();
+        if is_listed {
+            self.remove_tag_directories(repository, tag);
+        }
+        Ok(is_listed)
     }
 
     /// Removes a tag if it names `digest`, without harm to a push that moves it meanwhile.
@@ -84,9 +90,7 @@ impl Storage {
         let taken = atomic_file::read_small(self.layout.v2(), &aside)?;
         if taken.is_some_and(|bytes| bytes != digest.as_str().as_bytes()) {
             // A push moved it: put it back, unless a still newer one is there already.
-            if !link.exists() {
-                return atomic_file::rename(&aside, &link, || link.exists());
-            }
+            atomic_file::link_if_absent(&aside, &link)?;
         }
         atomic_file::remove_leftover(&aside);
         atomic_file::sync_what_is_left(&current)?;
@@ -111,6 +115,7 @@ impl Storage {
     fn remove_tag_directories(&self, repository: &RepositoryName, tag: &Tag) {
         let directory = self.layout.tag(repository, tag);
         let current = directory.join("current");
+        atomic_file::remove_old_temporaries(&current);
         atomic_file::remove_directory_if_empty(&current);
         if !current.exists() {
             atomic_file::remove_leftover_tree(&directory.join("index"));

@@ -313,3 +313,42 @@ fn a_commit_that_fails_can_be_tried_again() {
     volume.storage.commit_upload(&repository(), claimed, &digest).unwrap();
     assert_eq!(volume.read(&digest).unwrap(), b"again");
 }
+
+#[test]
+fn a_share_that_goes_away_is_an_error_and_nothing_is_written_elsewhere() {
+    let volume = volume();
+    let digest = volume.push(b"there");
+    let (root, away) = (volume.directory.path().join("docker"), volume.directory.path().join("away"));
+    fs::rename(&root, &away).unwrap();
+    let tag: Tag = "v1".parse().unwrap();
+    assert!(matches!(volume.storage.blob_size(&repository(), &digest), Err(StorageError::Io { .. })));
+    assert!(matches!(volume.storage.read_tag(&repository(), &tag), Err(StorageError::Io { .. })));
+    assert!(matches!(volume.storage.list_tags(&repository()), Err(StorageError::Io { .. })));
+    assert!(volume.storage.start_upload(&repository(), Algorithm::Sha256).is_err());
+    assert!(volume.storage.write_tag(&repository(), &tag, &digest).is_err());
+    assert!(volume.storage.write_content(&digest, b"there").is_err());
+    assert!(volume.storage.check_writable().is_err());
+    assert!(!root.exists(), "nothing was made where the share was");
+    fs::rename(&away, &root).unwrap();
+    assert_eq!(volume.storage.blob_size(&repository(), &digest).unwrap(), Some(5));
+}
+
+#[test]
+fn a_ghost_of_a_tag_can_be_deleted() {
+    let volume = volume();
+    let tag: Tag = "ghost".parse().unwrap();
+    fs::create_dir_all(volume.v2().join("repositories/team/app/_manifests/tags/ghost/current")).unwrap();
+    assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![tag.clone()]));
+    assert!(volume.storage.delete_tag(&repository(), &tag).unwrap());
+    assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![]));
+}
+
+#[test]
+fn an_idle_upload_that_is_claimed_is_not_taken_for_dead() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    std::thread::sleep(Duration::from_millis(80));
+    let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    assert!(matches!(volume.storage.claim_upload(&repository(), &upload), Err(StorageError::UploadInUse)));
+    volume.storage.release_upload(claimed).unwrap();
+}

@@ -191,3 +191,24 @@ async fn four_mebibytes_are_taken_and_a_byte_more_is_not() {
     let reply = alice.send("PUT", "/v2/a/manifests/y", &announced, never).await;
     assert_oci_error(&reply, 413, "SIZE_INVALID");
 }
+
+/// A push of a manifest while somebody deletes the same: whatever the order, a tag names what can be pulled.
+#[tokio::test]
+async fn a_push_and_a_delete_of_one_manifest_leave_no_dangling_tag() {
+    let registry = TestRegistry::start();
+    let alice = registry.as_user("alice");
+    let image = image(1);
+    alice.push("a", "first", &image).await;
+    let by_digest = format!("/v2/a/manifests/{}", image.digest());
+    for round in 0..100 {
+        let (put, delete) = tokio::join!(
+            alice.put_manifest("a", "t", image.media_type, &image.manifest),
+            alice.delete(&by_digest),
+        );
+        assert_eq!(put.status, 201, "round {round}: {}", put.text());
+        assert!(matches!(delete.status, 202 | 404), "round {round}: {}", delete.status);
+        let listed = alice.get("/v2/a/tags/list").await.text().contains("\"t\"");
+        let pulled = alice.head("/v2/a/manifests/t").await.status;
+        assert_eq!(pulled, if listed { 200 } else { 404 }, "round {round}");
+    }
+}

@@ -8,6 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use rustix::fs::{Timespec, Timestamps};
 use uuid::Uuid;
 
 use super::{Record, STARTED_AT, STATE};
@@ -19,6 +20,10 @@ use crate::{
 /// Bytes written between two flushes: the last one is short then, so that a client that waits at most 30 s for the
 /// answer to its last request has it, and a full volume shows early.
 const FLUSH_EVERY: u64 = 64 << 20;
+
+const OMIT: Timespec = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
+/// The file server's clock, not ours.
+const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
 
 /// Size of the reads when content must be hashed again, in bytes.
 const REHASH_BLOCK: usize = 1 << 20;
@@ -146,6 +151,9 @@ impl Storage {
         path: &Path,
     ) -> Result<ClaimedUpload, StorageError> {
         let file = atomic_file::open_to_write(path)?;
+        // A rename leaves the time of the last write, by which others judge whether this claim is alive.
+        let now = Timestamps { last_access: OMIT, last_modification: NOW };
+        rustix::fs::futimens(&file, &now).context("touch", path)?;
         let metadata = file.metadata().context("look up", path)?;
         let length = metadata.len();
         let mut record = self.upload_record(repository, upload)?;
@@ -171,7 +179,10 @@ impl Storage {
     /// Gives an upload back with all that was written acknowledged; returns how many bytes it has.
     pub fn release_upload(&self, mut upload: ClaimedUpload) -> Result<u64, StorageError> {
         // The record says that the bytes are there, so they are flushed first.
-        upload.flush()?;
+        if let Err(error) = upload.flush() {
+            self.abandon_upload(upload);
+            return Err(error);
+        }
         let ClaimedUpload { directory, path, inode, hasher, offset, .. } = upload;
         if !path.exists() {
             return Err(StorageError::UploadInUse);
@@ -204,7 +215,11 @@ impl Storage {
         digest: &Digest,
     ) -> Result<UploadCommit, StorageError> {
         let prepared = upload.prepare(digest);
-        let ClaimedUpload { directory, path, file, .. } = upload;
+        let ClaimedUpload { directory, path, file, acknowledged, .. } = upload;
+        if prepared.is_err() {
+            // On a full volume above all, what is not acknowledged shall not stay.
+            let _ = file.set_len(acknowledged);
+        }
         // Open files cannot be removed on NFS without leaving `.nfsXXXX` behind.
         drop(file);
         let published = prepared.and_then(|size| self.publish(&path, size, digest).map(|()| size));

@@ -27,7 +27,7 @@ const STARTED_AT: &str = "startedat";
 const STATE: &str = "state";
 
 impl Storage {
-    /// Starts an upload. Nothing of it need survive a power cut: it has acknowledged no byte.
+    /// Starts an upload. A repository comes into being with its first blob or manifest, not with this. Nothing of it need survive a power cut: it has acknowledged no byte.
     pub fn start_upload(
         &self,
         repository: &RepositoryName,
@@ -36,8 +36,7 @@ impl Storage {
         let upload = UploadId::random();
         let directory = self.layout.upload(repository, &upload);
         if !atomic_file::make_directory(&directory)? {
-            self.ensure_repository(repository)?;
-            atomic_file::ensure_directory(&directory)?;
+            atomic_file::ensure_directory(self.layout.v2(), &directory)?;
         }
         atomic_file::create_new(&directory.join(DATA))?;
         if algorithm != Algorithm::Sha256 {

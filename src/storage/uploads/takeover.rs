@@ -4,12 +4,12 @@ use std::{
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use uuid::Uuid;
 
-use super::STATE;
+use super::{STARTED_AT, STATE};
 use crate::{
     oci::{RepositoryName, UploadId},
     storage::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA},
@@ -32,14 +32,21 @@ impl Storage {
         let directory = self.layout.upload(repository, upload);
         let names = atomic_file::names(self.layout.v2(), &directory)?.ok_or(StorageError::NotFound)?;
         let claims: Vec<_> = names.iter().filter(|name| name.starts_with("data.")).collect();
-        let [claim] = claims[..] else { return Err(StorageError::UploadInUse) };
+        let claim = match claims[..] {
+            [claim] => claim,
+            // A server died between the two steps of a takeover: the bytes are gone, and the client starts again.
+            [] if self.idle_time(&directory, &directory.join(STARTED_AT))?
+                >= self.config.upload_takeover_after =>
+            {
+                return Err(StorageError::NotFound);
+            }
+            _ => return Err(StorageError::UploadInUse),
+        };
         let old = directory.join(claim);
         let Some(file) = atomic_file::open(self.layout.v2(), &old)? else {
             return Err(StorageError::UploadInUse);
         };
-        let written = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &old)?;
-        let idle = Self::server_time(&directory)?.duration_since(written).unwrap_or_default();
-        if idle < self.config.upload_takeover_after {
+        if self.idle_time(&directory, &old)? < self.config.upload_takeover_after {
             return Err(StorageError::UploadInUse);
         }
         let copy = directory.join(format!(".{DATA}.{}.tmp", Uuid::new_v4().simple()));
@@ -72,6 +79,13 @@ impl Storage {
             atomic_file::put_volatile(&self.layout.upload(repository, upload), STATE, &record.encode())?;
         }
         Ok(())
+    }
+
+    /// How long ago a file was written, by the clock of the file server.
+    fn idle_time(&self, directory: &Path, path: &Path) -> Result<Duration, StorageError> {
+        let file = atomic_file::open(self.layout.v2(), path)?.ok_or(StorageError::NotFound)?;
+        let written = file.metadata().and_then(|metadata| metadata.modified()).context("look up", path)?;
+        Ok(Self::server_time(directory)?.duration_since(written).unwrap_or_default())
     }
 
     /// The clock of the file server, read off a file made for it: the clocks of the servers may differ.
