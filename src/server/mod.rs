@@ -13,6 +13,7 @@ mod framing;
 pub mod health;
 pub mod middleware;
 mod open_files;
+mod refusal;
 mod request_body;
 pub mod shutdown;
 mod stream;

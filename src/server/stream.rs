@@ -14,7 +14,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use super::{Config, Linger, framing::FramingScanner};
+use super::{Config, Linger, framing::FramingScanner, refusal};
 
 /// What hyper reads instead of a refused request: a NUL is legal nowhere in a head or a chunk line, so hyper
 /// answers 400 and closes; the empty line after it ends a head that had already begun.
@@ -31,6 +31,8 @@ pub(super) struct GuardedStream<S> {
     scanner: Option<FramingScanner>,
     /// After a refusal: what of [`AFTER_POISON`] is still to be read.
     poisoned: Option<&'static [u8]>,
+    /// What is still to be written in place of a bare answer of hyper's.
+    refusal: Option<&'static [u8]>,
     header_timer: Timer,
     write_timer: Timer,
     linger: Option<Lingering>,
@@ -49,6 +51,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             inner,
             scanner: None,
             poisoned: None,
+            refusal: None,
             header_timer: Timer::new(config.header_timeout),
             write_timer: Timer::new(config.response_stall),
             linger: None,
@@ -69,6 +72,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         }
         ready!(self.write_timer.poll(cx));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client does not read the answer")))
+    }
+
+    /// Sends a whole answer in place of the bare one that begins with `head`; `None` when it is none of those.
+    fn write_refusal(&mut self, cx: &mut Context<'_>, head: &[u8]) -> Option<Poll<io::Result<()>>> {
+        if self.refusal.is_none() && self.scanner.is_some() {
+            self.refusal = refusal::in_place_of(head);
+        }
+        let mut rest = self.refusal?;
+        let mut poll = Poll::Ready(Ok(()));
+        while !rest.is_empty() {
+            match Pin::new(&mut self.inner).poll_write(cx, rest) {
+                Poll::Ready(Ok(0)) => {
+                    poll = Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
+                    break;
+                }
+                Poll::Ready(Ok(written)) => rest = &rest[written..],
+                Poll::Ready(Err(error)) => {
+                    poll = Poll::Ready(Err(error));
+                    break;
+                }
+                Poll::Pending => {
+                    poll = Poll::Pending;
+                    break;
+                }
+            }
+        }
+        self.refusal = if poll.is_pending() { Some(rest) } else { None };
+        Some(self.watch_write(cx, poll))
     }
 
     /// Lets the scanner see what was just read, from index `start` on.
@@ -116,6 +147,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for GuardedStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        if let Some(refused) = self.write_refusal(cx, buf) {
+            return refused.map_ok(|()| buf.len());
+        }
         let poll = Pin::new(&mut self.inner).poll_write(cx, buf);
         self.watch_write(cx, poll)
     }
@@ -125,6 +159,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for GuardedStream<S> {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        let head = bufs.iter().find(|buf| !buf.is_empty()).map_or(&[][..], |buf| buf);
+        if let Some(refused) = self.write_refusal(cx, head) {
+            return refused.map_ok(|()| bufs.iter().map(|buf| buf.len()).sum());
+        }
         let poll = Pin::new(&mut self.inner).poll_write_vectored(cx, bufs);
         self.watch_write(cx, poll)
     }

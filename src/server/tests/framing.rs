@@ -7,6 +7,11 @@ fn assert_refused(answer: &str, status: &str) {
     assert!(answer.starts_with(&format!("HTTP/1.1 {status}")), "{answer}");
     assert_eq!(answer.matches("HTTP/1.1").count(), 1, "no further request was served: {answer}");
     assert!(answer.contains("connection: close\r\n"), "{answer}");
+    if status != "408" {
+        let (_, body) = answer.split_once("\r\n\r\n").expect("a head");
+        let errors: serde_json::Value = serde_json::from_str(body).expect("JSON");
+        assert!(errors["errors"][0]["code"].is_string(), "{answer}");
+    }
 }
 
 #[tokio::test]
