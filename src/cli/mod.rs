@@ -6,6 +6,7 @@ mod cert;
 mod check_config;
 mod first_steps;
 mod list_users;
+mod metrics;
 mod remove_user;
 mod serve;
 mod set_password;

@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::first_steps;
+use super::{first_steps, metrics};
 use crate::{
     api::{self, ApiState},
     auth::{Authenticator, Policy},
@@ -112,8 +112,10 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
         })?;
     let address = listener.local_addr()?;
     let certificates = certificates(&config)?;
+    let registry = registry(&config, &shutdown)?;
+    serve_metrics(&config, &registry, &shutdown).await?;
     let application =
-        application(&config, certificates.ca_certificate.as_deref(), address.port(), &shutdown)?;
+        application(&config, registry, certificates.ca_certificate.as_deref(), address.port(), &shutdown)?;
     let tls = certificates.tls.map(|certificate| {
         tokio::spawn(certificate.clone().watch(shutdown.clone()));
         Arc::new(move || certificate.server_config()) as TlsSource
@@ -126,17 +128,38 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
     Ok(())
 }
 
+/// The registry over the volume, which is watched from now on.
+fn registry(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Registry> {
+    let storage = Storage::open(config.storage.clone())?;
+    tracing::info!(directory = %storage.directory().display(), "serving the volume");
+    let registry = Registry::new(storage, config.registry.clone());
+    tokio::spawn(registry.clone().watch_volume(shutdown.clone()));
+    Ok(registry)
+}
+
+/// Serves the metrics on their own address, if they have one.
+async fn serve_metrics(
+    config: &Config,
+    registry: &Registry,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<()> {
+    let Some(address) = config.metrics_listen else { return Ok(()) };
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address} (metrics.listen)"))?;
+    let routes = server::metrics::router(Arc::new(metrics::metrics(registry.clone())));
+    tokio::spawn(server::serve(listener, None, routes, config.server.clone(), shutdown.clone()));
+    Ok(())
+}
+
 /// The parts, put together.
 fn application(
     config: &Config,
+    registry: Registry,
     ca_certificate: Option<&Path>,
     port: u16,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Router> {
-    let storage = Storage::open(config.storage.clone())?;
-    tracing::info!(directory = %storage.directory().display(), "serving the volume");
-    let session_key = session_key(&storage);
-    let registry = Registry::new(storage, config.registry.clone());
     let authenticator = Authenticator::open(config.auth.clone())?;
     let (watched, until) = (authenticator.clone(), shutdown.clone());
     tokio::spawn(async move { watched.watch(until).await });
@@ -156,7 +179,7 @@ fn application(
     });
     let mut routes = api.merge(health::router(readiness, shutdown.clone()));
     if config.ui_enabled {
-        let ui = ui_config(config, ca_certificate, port, session_key)?;
+        let ui = ui_config(config, ca_certificate, port, session_key(&registry))?;
         // Last: its fallback answers every path that nothing else does.
         routes = routes.merge(ui::router(UiState { registry, authenticator, policy, config: ui }));
     }
@@ -165,8 +188,8 @@ fn application(
 
 /// The key that seals the cookies of the pages, shared by all servers of the volume. On a volume that cannot be
 /// written and has none, sessions end with the process.
-fn session_key(storage: &Storage) -> [u8; 32] {
-    storage.shared_secret("session-key").unwrap_or_else(|error| {
+fn session_key(registry: &Registry) -> [u8; 32] {
+    registry.shared_secret("session-key").unwrap_or_else(|error| {
         tracing::warn!(%error, "the key of the session cookies cannot be kept: sign-ins end when the server does");
         ui::Config::default().session_key
     })

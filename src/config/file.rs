@@ -17,6 +17,7 @@ pub struct ConfigFile {
     pub tls: TlsSection,
     pub registry: RegistrySection,
     pub ui: UiSection,
+    pub metrics: MetricsSection,
     pub log: LogSection,
 }
 
@@ -37,6 +38,7 @@ pub struct ServerSection {
 #[serde(deny_unknown_fields, default)]
 pub struct StorageSection {
     pub root: Option<PathBuf>,
+    pub keep_free: Option<String>,
 }
 
 /// `[auth]`
@@ -76,6 +78,13 @@ pub struct UiSection {
     pub enabled: Option<bool>,
     pub external_host: Option<String>,
     pub ca_certificate: Option<PathBuf>,
+}
+
+/// `[metrics]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct MetricsSection {
+    pub listen: Option<String>,
 }
 
 /// `[log]`

@@ -81,6 +81,8 @@ pub struct Config {
     pub certificates: Certificates,
     /// How often the certificate's files are looked at.
     pub certificate_poll_interval: Duration,
+    /// Where the metrics are served, if anywhere.
+    pub metrics_listen: Option<SocketAddr>,
     /// Whether there are pages for people.
     pub ui_enabled: bool,
     /// The `host[:port]` that people and hosts use.
@@ -144,6 +146,7 @@ impl Config {
             file.storage.root.clone(),
             "pakhuis-data",
         ));
+        storage.keep_free = layers.bytes("storage.keep_free", file.storage.keep_free.clone(), "64MiB")?;
         storage.remembered_roots = Some(user_file.with_file_name(".pakhuis-roots"));
         let certificates = certificates(layers, flags, file)?;
         let defaults = server::Config::default();
@@ -205,6 +208,7 @@ impl Config {
             user_file,
             certificates,
             certificate_poll_interval: Duration::from_secs(2),
+            metrics_listen: metrics_listen(layers, file)?,
             ui_enabled: layers.switch("ui.enabled", file.ui.enabled, true),
             external_host: layers.optional(
                 "ui.external_host",
@@ -283,6 +287,18 @@ fn registry_config(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<registr
             defaults.delete_enabled,
         ),
         ..defaults
+    })
+}
+
+/// Where the metrics are served; nowhere by default.
+fn metrics_listen(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<Option<SocketAddr>, ConfigError> {
+    let text = layers.optional("metrics.listen", "PAKHUIS_METRICS_LISTEN", file.metrics.listen.clone());
+    let Some(value) = text else { return Ok(None) };
+    value.parse().map(Some).map_err(|_| ConfigError::Value {
+        key: "metrics.listen",
+        origin: "file or environment PAKHUIS_METRICS_LISTEN".to_owned(),
+        value,
+        expected: "address and port, such as 127.0.0.1:9090",
     })
 }
 

@@ -208,6 +208,17 @@ impl<'a> Layers<'a> {
         T::try_from(number).map_err(|_| error)
     }
 
+    /// A number of bytes, with or without a unit.
+    pub(super) fn bytes(
+        &mut self,
+        key: &'static str,
+        file: Option<String>,
+        default: &'static str,
+    ) -> Result<u64, ConfigError> {
+        let expected = "number of bytes, such as 64MiB or 20MB";
+        self.parsed_by(key, None, "", file, default, expected, parse_bytes)
+    }
+
     pub(super) fn duration(
         &mut self,
         key: &'static str,
@@ -227,6 +238,25 @@ impl<'a> Layers<'a> {
             expected,
         })
     }
+}
+
+/// `1048576`, `64MiB`, `20MB`: bytes, with a binary or a decimal unit.
+fn parse_bytes(text: &str) -> Option<u64> {
+    let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic() || c == ' ');
+    let number: u64 = digits.parse().ok()?;
+    let unit = match text[digits.len()..].trim_start() {
+        "" | "B" => 1,
+        "kB" => 1000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        "TB" => 1_000_000_000_000,
+        "KiB" => 1 << 10,
+        "MiB" => 1 << 20,
+        "GiB" => 1 << 30,
+        "TiB" => 1 << 40,
+        _ => return None,
+    };
+    number.checked_mul(unit)
 }
 
 /// `60s`, `5m`, `12h`, `7d`.

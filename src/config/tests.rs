@@ -105,3 +105,18 @@ fn the_example_for_production_is_what_it_says() {
         assert!(text.lines().nth(line - 1).unwrap().starts_with('#'), "{} has no comment", setting.key);
     }
 }
+
+#[test]
+fn bytes_are_written_with_a_unit_and_metrics_are_off_unless_set() {
+    let config = load(&Flags::default(), &[]).unwrap();
+    assert_eq!((config.storage.keep_free, config.metrics_listen), (64 << 20, None));
+    for (text, bytes) in [("1000", 1000), ("20MB", 20_000_000), ("2 GiB", 2 << 30), ("0", 0)] {
+        let (_directory, flags) = written(&format!("[storage]\nkeep_free = \"{text}\"\n"));
+        assert_eq!(load(&flags, &[]).unwrap().storage.keep_free, bytes);
+    }
+    let (_directory, flags) = written("[storage]\nkeep_free = \"much\"\n");
+    assert!(load(&flags, &[]).unwrap_err().to_string().contains("storage.keep_free"));
+    let metrics = load(&Flags::default(), &[("PAKHUIS_METRICS_LISTEN", "127.0.0.1:9090")]).unwrap();
+    assert_eq!(metrics.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
+    assert!(load(&Flags::default(), &[("PAKHUIS_METRICS_LISTEN", "9090")]).is_err());
+}

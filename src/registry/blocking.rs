@@ -2,13 +2,14 @@
 //!
 //! A volume on a server that hangs keeps a thread for each call until it returns. So each kind of work has a
 //! number of places; a place is given back when the call returns, not when its request gave up. Who finds no
-//! place, or whose call takes too long, is told that the volume does not answer.
+//! place, or whose call takes too long, is told that the volume does not answer; once the volume is known to hang
+//! (`volume_watch`), at once.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::{sync::Semaphore, time::timeout};
 
-use super::RegistryError;
+use super::{RegistryError, volume_watch::VolumeWatch};
 
 /// Places for calls on the volume, by kind, so that slow transfers do not keep out the look-ups of others.
 #[derive(Clone, Debug)]
@@ -17,6 +18,7 @@ pub(super) struct Blocking {
     reads: Arc<Semaphore>,
     writes: Arc<Semaphore>,
     deadline: Duration,
+    watch: VolumeWatch,
 }
 
 /// A kind of call.
@@ -31,36 +33,55 @@ pub(super) enum Work {
 }
 
 impl Blocking {
-    pub(super) fn new(places: usize, deadline: Duration) -> Self {
+    pub(super) fn new(places: usize, deadline: Duration, watch: VolumeWatch) -> Self {
         let semaphore = || Arc::new(Semaphore::new(places));
-        Self { lookups: semaphore(), reads: semaphore(), writes: semaphore(), deadline }
+        Self { lookups: semaphore(), reads: semaphore(), writes: semaphore(), deadline, watch }
     }
 
     /// Runs `operation` on a thread that may block.
     ///
-    /// A commit of a large blob may take long to flush, so writes have ten times the deadline of the rest.
+    /// A commit of a large blob may take long to flush, so a write has ten times the deadline of the rest, unless
+    /// the volume hangs.
     ///
     /// # Errors
-    /// `Unavailable` when there is no place or no result in time, `Internal` when it panicked.
+    /// `Unavailable` when the volume hangs, or there is no place or no result in time, `Internal` when it panicked.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         work: Work,
         operation: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RegistryError> {
-        let (places, deadline) = match work {
-            Work::Lookup => (&self.lookups, self.deadline),
-            Work::Read => (&self.reads, self.deadline),
-            Work::Write => (&self.writes, self.deadline * 10),
+        if self.watch.is_hung() {
+            self.watch.note_refused_hung();
+            return Err(RegistryError::Unavailable(self.deadline));
+        }
+        let (places, periods) = match work {
+            Work::Lookup => (&self.lookups, 1),
+            Work::Read => (&self.reads, 1),
+            Work::Write => (&self.writes, 10),
         };
-        let unavailable = |_| RegistryError::Unavailable(deadline);
-        let place = timeout(deadline, places.clone().acquire_owned()).await.map_err(unavailable)?;
+        let Ok(place) = timeout(self.deadline, places.clone().acquire_owned()).await else {
+            return Err(self.timed_out());
+        };
         let place = place.map_err(|_| RegistryError::Internal)?;
-        let task = tokio::task::spawn_blocking(move || {
+        let mut task = tokio::task::spawn_blocking(move || {
             let result = operation();
             drop(place);
             result
         });
-        timeout(deadline, task).await.map_err(unavailable)?.map_err(|_| RegistryError::Internal)
+        for _ in 0..periods {
+            if let Ok(result) = timeout(self.deadline, &mut task).await {
+                return result.map_err(|_| RegistryError::Internal);
+            }
+            if self.watch.is_hung() {
+                break;
+            }
+        }
+        Err(self.timed_out())
+    }
+
+    fn timed_out(&self) -> RegistryError {
+        self.watch.note_timed_out();
+        RegistryError::Unavailable(self.deadline)
     }
 }
 
@@ -70,7 +91,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_hung_volume_is_told_and_its_threads_stay_bounded() {
-        let blocking = Blocking::new(2, Duration::from_millis(30));
+        let blocking = Blocking::new(2, Duration::from_millis(30), VolumeWatch::new(0));
         let (release, hang) = std::sync::mpsc::channel::<()>();
         let hang = Arc::new(std::sync::Mutex::new(hang));
         for _ in 0..5 {

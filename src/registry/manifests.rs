@@ -129,7 +129,15 @@ impl Registry {
             content_type: content_type.map(str::to_owned),
             bytes,
         };
-        self.storage_result(Work::Write, move |storage| put.run(storage)).await?
+        let storage = self.inner.storage.clone();
+        let result = self.inner.blocking.run(Work::Write, move || put.run(&storage)).await?;
+        if let Err(
+            RegistryError::OutOfSpace(error) | RegistryError::ReadOnly(error) | RegistryError::Storage(error),
+        ) = &result
+        {
+            self.inner.watch.note(error);
+        }
+        result
     }
 
     /// Takes a manifest out of a repository, with every tag that names it.

@@ -15,6 +15,7 @@ mod referrers;
 mod summaries;
 mod upload_writer;
 mod uploads;
+mod volume_watch;
 
 use std::{sync::Arc, time::Duration};
 
@@ -25,11 +26,13 @@ pub use listings::{Page, RepositoryOverview};
 pub use manifests::{PutManifestOutcome, StoredManifest};
 pub use referrers::Referrer;
 pub use summaries::TagDetail;
+pub use volume_watch::VolumeStatus;
 
 use blob_reader::BufferPool;
 use blocking::{Blocking, Work};
 use manifests::ManifestCache;
 use summaries::SummaryCache;
+use volume_watch::VolumeWatch;
 
 use crate::storage::{Storage, StorageError};
 
@@ -72,6 +75,7 @@ pub struct Registry {
 struct Inner {
     storage: Arc<Storage>,
     config: Config,
+    watch: VolumeWatch,
     blocking: Blocking,
     buffers: BufferPool,
     manifests: ManifestCache,
@@ -81,9 +85,11 @@ struct Inner {
 impl Registry {
     /// A registry over `storage`.
     pub fn new(storage: Storage, config: Config) -> Self {
+        let watch = VolumeWatch::new(storage.keep_free());
         let inner = Inner {
             storage: Arc::new(storage),
-            blocking: Blocking::new(config.volume_calls, config.volume_deadline),
+            blocking: Blocking::new(config.volume_calls, config.volume_deadline, watch.clone()),
+            watch,
             buffers: BufferPool::default(),
             manifests: manifests::BoundedCache::new(config.manifest_cache_size),
             summaries: SummaryCache::new(config.manifest_cache_size),
@@ -97,9 +103,18 @@ impl Registry {
         &self.inner.config
     }
 
-    /// Whether the volume answers and can be written.
+    /// Whether the volume answers and can be written. A full one counts as ready: pulls, deletes and sign-ins go on,
+    /// and no other server of the volume would do better.
     pub async fn check_ready(&self) -> Result<(), RegistryError> {
-        self.storage(Work::Lookup, Storage::check_writable).await
+        match self.storage(Work::Lookup, Storage::check_writable).await {
+            Err(RegistryError::OutOfSpace(_)) => Ok(()),
+            result => result,
+        }
+    }
+
+    /// A secret that all servers of the volume share; see [`Storage::shared_secret`]. Blocks.
+    pub fn shared_secret(&self, name: &str) -> Result<[u8; 32], StorageError> {
+        self.inner.storage.shared_secret(name)
     }
 
     fn require_delete(&self) -> Result<(), RegistryError> {
@@ -119,9 +134,13 @@ impl Registry {
     async fn storage_result<T: Send + 'static>(
         &self,
         work: Work,
-        operation: impl FnOnce(&Storage) -> T + Send + 'static,
-    ) -> Result<T, RegistryError> {
+        operation: impl FnOnce(&Storage) -> Result<T, StorageError> + Send + 'static,
+    ) -> Result<Result<T, StorageError>, RegistryError> {
         let storage = self.inner.storage.clone();
-        self.inner.blocking.run(work, move || operation(&storage)).await
+        let result = self.inner.blocking.run(work, move || operation(&storage)).await?;
+        if let Err(error) = &result {
+            self.inner.watch.note(error);
+        }
+        Ok(result)
     }
 }

@@ -89,9 +89,19 @@ impl UploadWriter {
         let piece = std::mem::take(&mut self.piece);
         self.piece_size = 0;
         self.last_write = Instant::now();
-        let blocking = self.registry.inner.blocking.clone();
+        let (blocking, watch) = (self.registry.inner.blocking.clone(), self.registry.inner.watch.clone());
+        let storage = self.registry.inner.storage.clone();
         let write = move || {
-            let result = claimed.write(&piece);
+            let size = piece.iter().map(|buffer| buffer.len() as u64).sum();
+            // Looked at with each piece: other servers fill the volume too.
+            let result = watch.require_room(&storage).and_then(|()| {
+                let written = claimed.write(&piece);
+                match &written {
+                    Ok(()) => watch.written(size),
+                    Err(error) => watch.note(error),
+                }
+                written
+            });
             (claimed, result)
         };
         self.state = State::Writing(tokio::spawn(async move { blocking.run(Work::Write, write).await }));

@@ -14,12 +14,16 @@ use crate::{
 
 impl Registry {
     /// Starts an upload whose bytes are hashed with `algorithm`.
+    ///
+    /// # Errors
+    /// `OutOfSpace` already when the volume has less room than is kept free: better now than after a gigabyte.
     pub async fn start_upload(
         &self,
         repository: &RepositoryName,
         algorithm: Algorithm,
     ) -> Result<UploadId, RegistryError> {
         let name = repository.clone();
+        self.inner.watch.require_room(&self.inner.storage)?;
         self.storage(Work::Lookup, move |storage| storage.start_upload(&name, algorithm)).await
     }
 
@@ -117,9 +121,11 @@ impl Registry {
                 (Ok(()), None) => Err(RegistryError::Internal),
                 (Err(error), claim) => {
                     if let Some(claimed) = claim {
-                        registry
-                            .storage_result(Work::Write, move |storage| storage.abandon_upload(claimed))
-                            .await?;
+                        let give_back = move |storage: &Storage| {
+                            storage.abandon_upload(claimed);
+                            Ok(())
+                        };
+                        registry.storage(Work::Write, give_back).await?;
                     }
                     Err(error)
                 }

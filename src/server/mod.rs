@@ -11,6 +11,7 @@ mod activity;
 mod connection;
 mod framing;
 pub mod health;
+pub mod metrics;
 pub mod middleware;
 mod open_files;
 mod refusal;

@@ -21,12 +21,14 @@ mod manifests;
 mod open;
 mod referrers;
 mod shared_secret;
+mod space;
 mod tags;
 mod uploads;
 
 pub use blobs::BlobFile;
 pub use error::StorageError;
 pub use open::{Config, OpenError};
+pub use space::Space;
 pub use tags::TagLink;
 pub use uploads::{ClaimedUpload, UploadCommit};
 

@@ -19,14 +19,23 @@ pub struct Config {
     /// A file outside the volume that remembers which roots were in use, so that a share that is not mounted is
     /// not taken for a new volume. `None`: not remembered.
     pub remembered_roots: Option<PathBuf>,
+    /// Bytes that uploads leave free, so that manifests, tags and deletes still work on a volume that is full; of a
+    /// small volume at most a twentieth.
+    pub keep_free: u64,
     /// After how long without a byte another request may take an upload over from a server that died.
     pub upload_takeover_after: Duration,
 }
 
 impl Config {
-    /// A volume below `root`, with the defaults: nothing remembered, uploads taken over after 120 s.
+    /// A volume below `root`, with the defaults: nothing remembered, 64 MiB kept free, uploads taken over after
+    /// 120 s.
     pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into(), remembered_roots: None, upload_takeover_after: Duration::from_secs(120) }
+        Self {
+            root: root.into(),
+            remembered_roots: None,
+            keep_free: 64 << 20,
+            upload_takeover_after: Duration::from_secs(120),
+        }
     }
 }
 

@@ -78,10 +78,12 @@ impl From<RegistryError> for Failure {
             RegistryError::NameUnknown(_) | RegistryError::ManifestUnknown(_) => Self::NotFound,
             error => {
                 tracing::error!(error = &error as &dyn std::error::Error, "a page could not be made");
-                if matches!(error, RegistryError::Unavailable(_)) {
-                    Self::Unavailable
-                } else {
-                    Self::Internal
+                match error {
+                    RegistryError::Unavailable(_)
+                    | RegistryError::Storage(_)
+                    | RegistryError::ReadOnly(_)
+                    | RegistryError::OutOfSpace(_) => Self::Unavailable,
+                    _ => Self::Internal,
                 }
             }
         }

@@ -1,0 +1,120 @@
+//! What `/metrics` says: numbers that the parts keep, read when they are asked for. Reading them asks nothing of
+//! the volume, so that a scrape answers while it hangs.
+
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::ConstCounter, gauge::ConstGauge, info::Info},
+    registry::{Registry as Metrics, Unit},
+};
+
+use crate::registry::{Registry, VolumeStatus};
+
+/// All metrics of this process.
+pub(super) fn metrics(registry: Registry) -> Metrics {
+    let mut metrics = Metrics::with_prefix("pakhuis");
+    let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
+    metrics.register("build", "The version that runs", build);
+    metrics.register_collector(Box::new(Volume(registry)));
+    metrics
+}
+
+/// The volume as last seen.
+struct Volume(Registry);
+
+impl fmt::Debug for Volume {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Volume")
+    }
+}
+
+impl Collector for Volume {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let volume = self.0.volume_status();
+        let bytes = Some(&Unit::Bytes);
+        gauge(&mut encoder, "volume_free", "Room that is left on the volume", bytes, volume.free_bytes)?;
+        gauge(&mut encoder, "volume_size", "Size of the volume", bytes, volume.total_bytes)?;
+        gauge(&mut encoder, "volume_hung", "1 while the volume does not answer", None, volume.hung.into())?;
+        gauge(
+            &mut encoder,
+            "volume_full",
+            "1 while uploads are refused for lack of room",
+            None,
+            volume.full.into(),
+        )?;
+        counter(
+            &mut encoder,
+            "uploads_refused_full",
+            "Uploads refused or broken off because the volume is full",
+            volume.refused_full,
+        )?;
+        counter(
+            &mut encoder,
+            "volume_calls_refused",
+            "Calls on the volume refused because it hangs",
+            volume.refused_hung,
+        )?;
+        errors(encoder, &volume)
+    }
+}
+
+/// Failed calls on the volume by kind.
+fn errors(mut encoder: DescriptorEncoder<'_>, volume: &VolumeStatus) -> fmt::Result {
+    let kinds = [
+        ("timed_out", volume.timed_out),
+        ("out_of_space", volume.out_of_space),
+        ("read_only", volume.read_only),
+        ("failed", volume.failed),
+    ];
+    let help = "Calls on the volume that failed, by kind";
+    let kind_of_metric = prometheus_client::metrics::MetricType::Counter;
+    let mut family = encoder.encode_descriptor("volume_errors", help, None, kind_of_metric)?;
+    for (kind, count) in kinds {
+        let labels = [("kind", kind)];
+        ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
+}
+
+fn gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: u64,
+) -> fmt::Result {
+    let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
+}
+
+fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u64) -> fmt::Result {
+    let counter = ConstCounter::new(value);
+    counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{registry, storage};
+
+    #[test]
+    fn the_volume_is_told_in_openmetrics() {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = storage::Storage::open(storage::Config::new(directory.path())).unwrap();
+        let registry = Registry::new(storage, registry::Config::default());
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &metrics(registry)).unwrap();
+        for line in [
+            "# TYPE pakhuis_volume_free_bytes gauge",
+            "pakhuis_volume_hung 0",
+            "pakhuis_volume_full 0",
+            "pakhuis_uploads_refused_full_total 0",
+            "pakhuis_volume_errors_total{kind=\"out_of_space\"} 0",
+            "# EOF",
+        ] {
+            assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
+        }
+    }
+}
