@@ -198,9 +198,18 @@ fn open_small(path: &Path) -> Option<Vec<u8>> {
     File::open(path).ok()?.read_to_end(&mut bytes).ok().map(|_| bytes)
 }
 
-/// Renames; after an error, `happened` is asked whether it took place all the same.
-pub(super) fn rename(from: &Path, to: &Path, happened: impl FnOnce() -> bool) -> Result<(), StorageError> {
-    match fs::rename(from, to) {
+/// Renames; after an error, `happened` is asked whether it took place all the same. A source that is not there is
+/// believed only after its directory was opened afresh: this client may remember its absence.
+pub(super) fn rename(from: &Path, to: &Path, happened: impl Fn() -> bool) -> Result<(), StorageError> {
+    let renamed = match fs::rename(from, to) {
+        Err(error) if is_stale(&error) && !happened() => {
+            // What opening it says is said by the second try as well.
+            let _ = from.parent().map(open_directory);
+            fs::rename(from, to)
+        }
+        result => result,
+    };
+    match renamed {
         Err(error) if !happened() => Err(error).context("rename to", to),
         _ => Ok(()),
     }
@@ -267,16 +276,18 @@ pub(super) fn require_directory(directory: &Path) -> Result<(), StorageError> {
     open_directory(directory).map(drop).map_err(|_| volume_gone()).context("find", directory)
 }
 
-/// Gives a file a second name unless that name is taken.
+/// Gives a file, if it is there, a second name unless that name is taken.
 pub(super) fn link_if_absent(from: &Path, to: &Path) -> Result<(), StorageError> {
     match fs::hard_link(from, to) {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).context("link", to),
-        _ => Ok(()),
+        Err(error) if matches!(error.kind(), io::ErrorKind::AlreadyExists | io::ErrorKind::NotFound) => {
+            Ok(())
+        }
+        result => result.context("link", to),
     }
 }
 
-/// Removes files that a crash left half-written in a directory: hidden ones, older than an hour, so that none is a
-/// writer's of now on any server whose clock is not far off.
+/// Removes files that a crash left half-written in a directory: hidden ones that end in `.tmp`, older than an hour,
+/// so that none is a writer's of now on any server whose clock is not far off.
 pub(super) fn remove_old_temporaries(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
@@ -285,8 +296,10 @@ pub(super) fn remove_old_temporaries(directory: &Path) {
             .and_then(|metadata| metadata.modified())
             .ok()
             .and_then(|time| time.elapsed().ok());
-        if entry.file_name().to_string_lossy().starts_with('.') && old.is_some_and(|age| age.as_secs() > 3600)
-        {
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let is_temporary = name.starts_with('.') && name.ends_with(".tmp");
+        if is_temporary && old.is_some_and(|age| age.as_secs() > 3600) {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -1,7 +1,12 @@
 //! Tags: one directory each, whose `current/link` names a manifest. The rename of that link is the moment a
 //! tag moves, for every server.
+//!
+//! The file system has no "remove if it still says that". So a delete of a manifest takes the link of a tag aside,
+//! looks at it, and puts it back when a push has moved the tag meanwhile. Should the server die between, the link
+//! that was taken aside is still what the tag names: it counts where there is no `current/link`. One that was
+//! taken aside before the link that is there now was written counts no more, and goes with the next delete.
 
-use std::time::SystemTime;
+use std::{path::Path, time::SystemTime};
 
 use uuid::Uuid;
 
@@ -11,6 +16,9 @@ use super::{
     layout::LINK,
 };
 use crate::oci::{Digest, RepositoryName, Tag};
+
+/// How the name of a link begins that a delete has taken aside.
+pub(super) const TAKEN_ASIDE: &str = ".deleted.";
 
 /// What a tag names, and since when.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,7 +32,11 @@ pub struct TagLink {
 impl Storage {
     /// What a tag names now: read from the volume each time, since another server may have moved it.
     pub fn read_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>, StorageError> {
-        self.read_link(&self.layout.tag_current(repository, tag))
+        let current = self.layout.tag_current(repository, tag);
+        match self.read_link(&current)? {
+            Some(digest) => Ok(Some(digest)),
+            None => Ok(self.read_taken_aside(&current)?.map(|taken| taken.digest)),
+        }
     }
 
     /// What a tag names, and since when.
@@ -34,11 +46,9 @@ impl Storage {
         tag: &Tag,
     ) -> Result<Option<TagLink>, StorageError> {
         let directory = self.layout.tag_current(repository, tag);
-        let Some(digest) = self.read_link(&directory)? else { return Ok(None) };
-        let path = directory.join(LINK);
-        let Some(file) = atomic_file::open(self.layout.v2(), &path)? else { return Ok(None) };
-        let written = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &path)?;
-        Ok(Some(TagLink { digest, written }))
+        let Some(digest) = self.read_link(&directory)? else { return self.read_taken_aside(&directory) };
+        let written = self.time_written(&directory.join(LINK))?;
+        Ok(written.map(|written| TagLink { digest, written }))
     }
 
     /// Points a tag at a manifest of the repository, durably. Of writers at once the last rename wins.
@@ -55,8 +65,13 @@ impl Storage {
     /// Removes a tag; the manifest stays. `Ok(false)` when there was none.
     pub fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<bool, StorageError> {
         let current = self.layout.tag_current(repository, tag);
+        let aside = self.taken_aside(&current)?;
+        if self.read_link(&current)?.is_some() {
+            self.remove_all(&current, &aside)?;
+        }
         let removed = atomic_file::remove(self.layout.v2(), &current.join(LINK))?;
-        if removed {
+        let was_aside = !removed && self.remove_all(&current, &aside)?;
+        if removed || was_aside {
             atomic_file::sync_what_is_left(&current)?;
             self.remove_tag_directories(repository, tag);
             return Ok(true);
@@ -80,24 +95,86 @@ impl Storage {
             return Ok(());
         }
         let current = self.layout.tag_current(repository, tag);
-        let (link, aside) =
-            (current.join(LINK), current.join(format!(".deleted.{}", Uuid::new_v4().simple())));
+        let link = current.join(LINK);
+        let superseded = self.taken_aside(&current)?;
+        let aside = current.join(format!("{TAKEN_ASIDE}{}", Uuid::new_v4().simple()));
         // Taken aside first and looked at then: between the look above and an unlink the tag may have moved.
         match atomic_file::rename(&link, &aside, || aside.exists()) {
-            Err(StorageError::NotFound) => return Ok(()),
+            Err(StorageError::NotFound) => return self.forget_taken_aside(repository, tag, digest),
             result => result?,
         }
+        self.remove_all(&current, &superseded)?;
         let taken = atomic_file::read_small(self.layout.v2(), &aside)?;
         if taken.is_some_and(|bytes| bytes != digest.as_str().as_bytes()) {
             // A push moved it: put it back, unless a still newer one is there already.
             atomic_file::link_if_absent(&aside, &link)?;
+            atomic_file::sync_what_is_left(&current)?;
         }
-        atomic_file::remove_leftover(&aside);
+        atomic_file::remove(self.layout.v2(), &aside)?;
         atomic_file::sync_what_is_left(&current)?;
         if !link.exists() {
             self.remove_tag_directories(repository, tag);
         }
         Ok(())
+    }
+
+    /// Finishes a delete that died with the link of `digest` taken aside.
+    fn forget_taken_aside(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        let current = self.layout.tag_current(repository, tag);
+        for name in self.taken_aside(&current)? {
+            let path = current.join(name);
+            let bytes = atomic_file::read_small(self.layout.v2(), &path)?;
+            if bytes.is_some_and(|bytes| bytes == digest.as_str().as_bytes()) {
+                atomic_file::remove(self.layout.v2(), &path)?;
+                atomic_file::sync_what_is_left(&current)?;
+            }
+        }
+        if self.read_tag(repository, tag)?.is_none() {
+            self.remove_tag_directories(repository, tag);
+        }
+        Ok(())
+    }
+
+    /// Names of the links in `current` that were taken aside.
+    fn taken_aside(&self, current: &Path) -> Result<Vec<String>, StorageError> {
+        let names = atomic_file::names(self.layout.v2(), current)?.unwrap_or_default();
+        Ok(names.into_iter().filter(|name| name.starts_with(TAKEN_ASIDE)).collect())
+    }
+
+    /// What the newest link says that was taken aside.
+    fn read_taken_aside(&self, current: &Path) -> Result<Option<TagLink>, StorageError> {
+        let mut newest: Option<TagLink> = None;
+        for name in self.taken_aside(current)? {
+            let path = current.join(name);
+            let Some(bytes) = atomic_file::read_small(self.layout.v2(), &path)? else { continue };
+            let digest = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
+            let found = digest.zip(self.time_written(&path)?);
+            if let Some((digest, written)) = found
+                && newest.as_ref().is_none_or(|newest| newest.written < written)
+            {
+                newest = Some(TagLink { digest, written });
+            }
+        }
+        Ok(newest)
+    }
+
+    fn time_written(&self, path: &Path) -> Result<Option<SystemTime>, StorageError> {
+        let Some(file) = atomic_file::open(self.layout.v2(), path)? else { return Ok(None) };
+        file.metadata().and_then(|metadata| metadata.modified()).map(Some).context("look up", path)
+    }
+
+    /// Removes files of a directory; whether one of them was there.
+    fn remove_all(&self, directory: &Path, names: &[String]) -> Result<bool, StorageError> {
+        let mut removed = false;
+        for name in names {
+            removed |= atomic_file::remove(self.layout.v2(), &directory.join(name))?;
+        }
+        Ok(removed)
     }
 
     /// The tags of a repository, in byte order; `None` when there is no such repository.

@@ -352,3 +352,60 @@ fn an_idle_upload_that_is_claimed_is_not_taken_for_dead() {
     assert!(matches!(volume.storage.claim_upload(&repository(), &upload), Err(StorageError::UploadInUse)));
     volume.storage.release_upload(claimed).unwrap();
 }
+
+/// A delete of `digest` that dies with the link of the tag taken aside.
+fn die_with_the_link_aside(volume: &Volume, tag: &Tag) {
+    let current = volume.v2().join(format!("repositories/team/app/_manifests/tags/{tag}/current"));
+    fs::rename(current.join("link"), current.join(format!(".deleted.{}", uuid::Uuid::new_v4().simple())))
+        .unwrap();
+}
+
+#[test]
+fn a_delete_that_died_with_a_tag_in_its_hands_loses_no_move_of_it() {
+    let volume = volume();
+    let (old, new) = (sha256(b"old"), sha256(b"new"));
+    let tag: Tag = "v1".parse().unwrap();
+    let read = || volume.storage.read_tag(&repository(), &tag).unwrap();
+    // The delete was of `old`; a push had just moved the tag to `new`, and was told so.
+    volume.storage.write_tag(&repository(), &tag, &new).unwrap();
+    die_with_the_link_aside(&volume, &tag);
+    assert_eq!(read(), Some(new.clone()));
+    assert_eq!(volume.storage.read_tag_link(&repository(), &tag).unwrap().unwrap().digest, new);
+    // The tag moves on; what was taken aside counts no more, also once the tag is deleted either way.
+    volume.storage.write_tag(&repository(), &tag, &old).unwrap();
+    assert_eq!(read(), Some(old.clone()));
+    assert!(volume.storage.delete_tag(&repository(), &tag).unwrap());
+    assert_eq!(read(), None);
+    volume.storage.write_tag(&repository(), &tag, &new).unwrap();
+    die_with_the_link_aside(&volume, &tag);
+    volume.storage.write_tag(&repository(), &tag, &old).unwrap();
+    volume.storage.delete_tag_if(&repository(), &tag, &old).unwrap();
+    assert_eq!(read(), None);
+    assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![]));
+}
+
+#[test]
+fn a_tag_whose_link_is_aside_is_deleted_like_any_other() {
+    let volume = volume();
+    let digest = sha256(b"manifest");
+    let tag: Tag = "v1".parse().unwrap();
+    volume.storage.write_tag(&repository(), &tag, &digest).unwrap();
+    die_with_the_link_aside(&volume, &tag);
+    assert!(volume.storage.delete_tag(&repository(), &tag).unwrap());
+    assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![]));
+    volume.storage.write_tag(&repository(), &tag, &digest).unwrap();
+    die_with_the_link_aside(&volume, &tag);
+    volume.storage.delete_tag_if(&repository(), &tag, &digest).unwrap();
+    assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![]));
+}
+
+#[test]
+fn an_upload_given_back_between_two_looks_is_claimed_not_unknown() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    // Old enough to be taken for one whose bytes a takeover lost.
+    std::thread::sleep(Duration::from_millis(80));
+    let claim = volume.storage.layout.upload(&repository(), &upload).join("data.ours");
+    volume.storage.take_over(&repository(), &upload, &claim).unwrap();
+    assert!(claim.is_file());
+}

@@ -23,7 +23,7 @@ impl Storage {
     ///
     /// # Errors
     /// `UploadInUse` when the claim is young, or another was faster.
-    pub(super) fn take_over(
+    pub(in crate::storage) fn take_over(
         &self,
         repository: &RepositoryName,
         upload: &UploadId,
@@ -31,6 +31,14 @@ impl Storage {
     ) -> Result<(), StorageError> {
         let directory = self.layout.upload(repository, upload);
         let names = atomic_file::names(self.layout.v2(), &directory)?.ok_or(StorageError::NotFound)?;
+        if names.iter().any(|name| name == DATA) {
+            // It was given back since the caller looked.
+            let data = directory.join(DATA);
+            match atomic_file::rename(&data, path, || path.exists()) {
+                Err(StorageError::NotFound) => return Err(StorageError::UploadInUse),
+                result => return result,
+            }
+        }
         let claims: Vec<_> = names.iter().filter(|name| name.starts_with("data.")).collect();
         let claim = match claims[..] {
             [claim] => claim,
