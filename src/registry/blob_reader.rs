@@ -6,76 +6,130 @@ use std::{
     ops::RangeInclusive,
     os::unix::fs::FileExt,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
 
 use super::{
-    RegistryError,
-    blocking::{Blocking, Work},
+    Registry, RegistryError,
+    blocking::Work,
+    integrity::{FirstRead, Verdict},
 };
-use crate::storage::BlobFile;
+use crate::{
+    oci::Digest,
+    storage::{BlobFile, Storage},
+};
 
 /// Size of a block, in bytes. Larger ones cost less CPU a byte and more memory a download.
 const BLOCK: usize = 256 * 1024;
 
+/// How long an answer that must be cut waits for the damage to be confirmed: whoever asks again then is told at
+/// once that the blob is not there.
+const CONFIRMATION: Duration = Duration::from_secs(5);
+
 /// An open blob. Clones share the file.
 #[derive(Clone)]
 pub struct BlobReader {
+    registry: Registry,
+    digest: Digest,
     file: BlobFile,
-    blocking: Blocking,
-    buffers: BufferPool,
 }
 
 impl BlobReader {
-    pub(super) fn new(file: BlobFile, blocking: Blocking, buffers: BufferPool) -> Self {
-        Self { file, blocking, buffers }
+    pub(super) fn new(registry: Registry, digest: Digest, file: BlobFile) -> Self {
+        Self { registry, digest, file }
     }
 
     /// Size of the blob in bytes.
     pub fn size(&self) -> u64 {
-        self.file.size
+        self.file.identity.size
     }
 
     /// The bytes of a range, which must lie within the size.
     ///
-    /// An error in the stream means that the rest cannot be had: the answer must be cut off, not ended.
+    /// An error in the stream means that the rest cannot be had: the answer must be cut off, not ended. The last
+    /// block of the range comes only when the whole blob is known to have its digest.
     pub fn read(
         &self,
         range: RangeInclusive<u64>,
     ) -> impl Stream<Item = Result<Bytes, io::Error>> + Send + 'static {
+        let integrity = &self.registry.inner.integrity;
         let reading = Reading {
             reader: self.clone(),
+            first_read: integrity.first_read(&self.digest, &self.file.identity),
             next: *range.start(),
             last: *range.end(),
             ahead: VecDeque::new(),
         };
         stream::unfold(reading, |mut reading| async move {
             reading.read_ahead();
-            let block = reading.ahead.pop_front()?.await;
+            let mut block = reading.ahead.pop_front()?.await;
             // The one after it is read while the client takes this one.
             reading.read_ahead();
+            if reading.ahead.is_empty()
+                && let Some(first_read) = reading.first_read.take()
+                && let Err(error) = reading.reader.verify(first_read).await
+            {
+                block = Err(error);
+            }
             Some((block, reading))
         })
     }
 
-    async fn block(self, offset: u64, length: usize) -> Result<Bytes, io::Error> {
+    async fn block(
+        self,
+        first_read: Option<Arc<FirstRead>>,
+        offset: u64,
+        length: usize,
+    ) -> Result<Bytes, io::Error> {
+        let blocking = self.registry.inner.blocking.clone();
         let read = move || {
-            let mut buffer = self.buffers.take();
+            let mut buffer = self.registry.inner.buffers.take();
             self.file.file.read_exact_at(&mut buffer.0[..length], offset)?;
+            if let Some(first_read) = first_read {
+                first_read.take_in(offset, &buffer.0[..length]);
+            }
             Ok(Bytes::from_owner(Filled { buffer, length }))
         };
-        let blocking = self.blocking.clone();
-        blocking
-            .run(Work::Read, read)
-            .await
-            .unwrap_or_else(|error: RegistryError| Err(io::Error::other(error)))
+        let result = blocking.run(Work::Read, read).await;
+        result.unwrap_or_else(|error: RegistryError| Err(io::Error::other(error)))
+    }
+
+    /// Waits until the whole blob is hashed, reading what no client has read yet.
+    async fn verify(&self, first_read: Arc<FirstRead>) -> Result<(), io::Error> {
+        let guard = first_read.reading_on.lock().await;
+        while first_read.verdict().is_none() {
+            let (read, file) = (first_read.clone(), self.file.file.clone());
+            let piece = self.registry.inner.blocking.run(Work::Read, move || read.read_on(&file)).await;
+            piece.map_err(io::Error::other)??;
+        }
+        drop(guard);
+        let integrity = &self.registry.inner.integrity;
+        if first_read.verdict() == Some(Verdict::Right) {
+            if !integrity.is_proven(&self.digest, &self.file.identity) {
+                integrity.prove(&self.digest, self.file.identity);
+            }
+            return Ok(());
+        }
+        integrity.count(|counters| &counters.reads_cut);
+        let (registry, stored_as) = (self.registry.clone(), self.file.stored_as.clone());
+        let confirmation = tokio::spawn(async move {
+            let integrity = registry.inner.integrity.clone();
+            let examine = move |storage: &Storage| integrity.examine(storage, &stored_as);
+            if let Err(error) = registry.storage(Work::Write, examine).await {
+                tracing::error!(%error, "cannot confirm the damage of stored content");
+            }
+        });
+        let _ = tokio::time::timeout(CONFIRMATION, confirmation).await;
+        Err(io::Error::other("the stored content does not have its digest"))
     }
 }
 
 struct Reading {
     reader: BlobReader,
+    first_read: Option<Arc<FirstRead>>,
     next: u64,
     last: u64,
     ahead: VecDeque<BoxFuture<'static, Result<Bytes, io::Error>>>,
@@ -88,7 +142,7 @@ impl Reading {
         }
         let left = self.last - self.next + 1;
         let length = usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK));
-        let task = tokio::spawn(self.reader.clone().block(self.next, length));
+        let task = tokio::spawn(self.reader.clone().block(self.first_read.clone(), self.next, length));
         self.next += length as u64;
         self.ahead.push_back(
             task.map(|result| result.unwrap_or_else(|error| Err(io::Error::other(error)))).boxed(),

@@ -1,7 +1,10 @@
 //! Blobs: is it there, its bytes, take it out.
 
 use super::{BlobReader, Registry, RegistryError, blocking::Work};
-use crate::oci::{Digest, RepositoryName};
+use crate::{
+    oci::{Digest, RepositoryName},
+    storage::{Storage, StoredBlob},
+};
 
 impl Registry {
     /// Size of a blob in bytes, asked of the volume each time: another server may have taken it out.
@@ -11,20 +14,33 @@ impl Registry {
         digest: &Digest,
     ) -> Result<u64, RegistryError> {
         let (name, wanted) = (repository.clone(), digest.clone());
-        let size = self.storage(Work::Lookup, move |storage| storage.blob_size(&name, &wanted)).await?;
-        size.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))
+        let found = self.storage(Work::Lookup, move |storage| storage.find_blob(&name, &wanted)).await?;
+        let blob = found.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))?;
+        if !self.inner.integrity.is_doubtful(&blob.stored_as, &blob.identity) {
+            return Ok(blob.identity.size);
+        }
+        // Reading it may take long.
+        let integrity = self.inner.integrity.clone();
+        let confirm = move |storage: &Storage| integrity.confirm_size(storage, Some(blob));
+        let confirmed = self.storage(Work::Write, confirm).await?;
+        confirmed.map(|blob| blob.identity.size).ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))
     }
 
-    /// Opens a blob for reading.
+    /// Opens a blob for reading. One whose size is wrong, or a small one whose content is, is not there.
     pub async fn open_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<BlobReader, RegistryError> {
         let (name, wanted) = (repository.clone(), digest.clone());
-        let file = self.storage(Work::Lookup, move |storage| storage.open_blob(&name, &wanted)).await?;
+        let integrity = self.inner.integrity.clone();
+        let open = move |storage: &Storage| match storage.open_blob(&name, &wanted)? {
+            Some(file) => integrity.verified_open(storage, &wanted, file),
+            None => Ok(None),
+        };
+        let file = self.storage(Work::Lookup, open).await?;
         let file = file.ok_or_else(|| RegistryError::BlobUnknown(digest.clone()))?;
-        Ok(BlobReader::new(file, self.inner.blocking.clone(), self.inner.buffers.clone()))
+        Ok(BlobReader::new(self.clone(), digest.clone(), file))
     }
 
     /// Takes a blob out of a repository. Other repositories keep it.
@@ -51,13 +67,17 @@ impl Registry {
         from: Option<&RepositoryName>,
     ) -> Result<bool, RegistryError> {
         let (name, wanted, from) = (repository.clone(), digest.clone(), from.cloned());
-        let mount = move |storage: &crate::storage::Storage| {
-            let size = match &from {
-                Some(from) => storage.blob_size(from, &wanted)?,
-                None => storage.stored_size(&wanted)?,
-            };
+        let integrity = self.inner.integrity.clone();
+        let mount = move |storage: &Storage| {
+            if let Some(from) = &from
+                && storage.find_blob(from, &wanted)?.is_none()
+            {
+                return Ok(false);
+            }
             // The link of an sha512 alias leads elsewhere than its name; only content under its own is mounted.
-            if size.is_none() || storage.stored_size(&wanted)?.is_none() {
+            let stored = storage.find_stored(&wanted)?;
+            let blob = stored.map(|identity| StoredBlob { stored_as: wanted.clone(), identity });
+            if integrity.confirm_size(storage, blob)?.is_none() {
                 return Ok(false);
             }
             storage.link_blob(&name, &wanted)?;

@@ -5,9 +5,13 @@ use std::{collections::BTreeSet, sync::Arc};
 use bytes::Bytes;
 use moka::sync::Cache;
 
-use super::{Config, Registry, RegistryError, blocking::Work};
+use super::{
+    Config, Registry, RegistryError,
+    blocking::Work,
+    integrity::{Integrity, Verdict},
+};
 use crate::{
-    oci::{Algorithm, Digest, Manifest, Reference, RepositoryName, Tag},
+    oci::{Algorithm, Descriptor, Digest, Manifest, Reference, RepositoryName, Tag},
     storage::{Storage, StorageError},
 };
 
@@ -43,7 +47,10 @@ pub struct PutManifestOutcome {
 pub(super) type ManifestCache = Arc<BoundedCache>;
 
 /// See [`ManifestCache`].
-pub(super) struct BoundedCache(Cache<Digest, Arc<CachedManifest>>);
+pub(super) struct BoundedCache {
+    cache: Cache<Digest, Arc<CachedManifest>>,
+    integrity: Integrity,
+}
 
 /// A manifest's bytes with what was read of them.
 #[derive(Debug)]
@@ -53,27 +60,31 @@ pub(super) struct CachedManifest {
 }
 
 impl BoundedCache {
-    pub(super) fn new(bytes: u64) -> Arc<Self> {
+    pub(super) fn new(bytes: u64, integrity: Integrity) -> Arc<Self> {
         let weight = |_: &Digest, cached: &Arc<CachedManifest>| {
             u32::try_from(cached.bytes.len() + 1024).unwrap_or(u32::MAX)
         };
-        Arc::new(Self(Cache::builder().max_capacity(bytes).weigher(weight).build()))
+        let cache = Cache::builder().max_capacity(bytes).weigher(weight).build();
+        Arc::new(Self { cache, integrity })
     }
 
     /// Reads a stored manifest, from memory when it was read before. `None` when it is not stored, or damaged,
-    /// which is logged: it answers 404 then, and the next push heals it.
+    /// which is logged: it is set aside and answers 404 then, and the next push heals it.
     pub(super) fn load(
         &self,
         storage: &Storage,
         digest: &Digest,
     ) -> Result<Option<Arc<CachedManifest>>, StorageError> {
-        if let Some(cached) = self.0.get(digest) {
+        if let Some(cached) = self.cache.get(digest) {
             return Ok(Some(cached));
         }
         let bytes = match storage.read_content(digest, READ_LIMIT) {
             Err(StorageError::Damaged(digest)) => {
-                tracing::error!(%digest, "a stored manifest is damaged; push it again to heal it");
-                return Ok(None);
+                if self.integrity.examine(storage, &digest)? == Verdict::Damaged {
+                    return Ok(None);
+                }
+                // It was this machine's memory; or it is larger than any manifest.
+                storage.read_content(&digest, READ_LIMIT).or_else(damaged_is_absent)?
             }
             result => result?,
         };
@@ -81,9 +92,14 @@ impl BoundedCache {
         // A blob that is no manifest is asked for as one: not there.
         let Ok(manifest) = Manifest::parse(&bytes, None) else { return Ok(None) };
         let cached = Arc::new(CachedManifest { bytes: bytes.into(), manifest });
-        self.0.insert(digest.clone(), cached.clone());
+        self.integrity.expect_sizes(&cached.manifest);
+        self.cache.insert(digest.clone(), cached.clone());
         Ok(Some(cached))
     }
+}
+
+fn damaged_is_absent(error: StorageError) -> Result<Option<Vec<u8>>, StorageError> {
+    if matches!(error, StorageError::Damaged(_)) { Ok(None) } else { Err(error) }
 }
 
 impl Registry {
@@ -123,6 +139,7 @@ impl Registry {
         }
         let put = PutManifest {
             config: self.inner.config.clone(),
+            integrity: self.inner.integrity.clone(),
             repository: repository.clone(),
             reference: reference.clone(),
             tags: tags.to_vec(),
@@ -213,6 +230,7 @@ fn delete_manifest(
 
 struct PutManifest {
     config: Config,
+    integrity: Integrity,
     repository: RepositoryName,
     reference: Reference,
     tags: Vec<Tag>,
@@ -287,14 +305,12 @@ impl PutManifest {
         }
         let mut missing = BTreeSet::new();
         for blob in manifest.required_blobs() {
-            if storage.blob_size(&self.repository, &blob.digest)?.is_none() {
+            if !self.has_blob(storage, blob)? {
                 missing.insert(blob.digest.clone());
             }
         }
         for child in &manifest.manifests {
-            if !storage.has_manifest(&self.repository, &child.digest)?
-                && storage.blob_size(&self.repository, &child.digest)?.is_none()
-            {
+            if !storage.has_manifest(&self.repository, &child.digest)? && !self.has_blob(storage, child)? {
                 missing.insert(child.digest.clone());
             }
         }
@@ -303,5 +319,16 @@ impl PutManifest {
         } else {
             Err(RegistryError::ManifestBlobUnknown(missing.into_iter().collect()))
         }
+    }
+
+    /// Whether the repository has a blob. One of another size than the manifest says is read: when it is damaged
+    /// it is not there, and the client sends it again; when it is right, the manifest may say what it likes.
+    fn has_blob(&self, storage: &Storage, descriptor: &Descriptor) -> Result<bool, RegistryError> {
+        let Some(blob) = storage.find_blob(&self.repository, &descriptor.digest)? else { return Ok(false) };
+        let is_right = (blob.identity.size == descriptor.size
+            && !self.integrity.is_doubtful(&blob.stored_as, &blob.identity))
+            || self.integrity.is_proven(&blob.stored_as, &blob.identity)
+            || self.integrity.examine(storage, &blob.stored_as)? == Verdict::Right;
+        Ok(is_right)
     }
 }

@@ -7,8 +7,10 @@
 mod blob_reader;
 mod blobs;
 mod blocking;
+mod counters;
 mod error;
 pub mod image_summary;
+mod integrity;
 mod listings;
 mod manifests;
 mod referrers;
@@ -20,6 +22,7 @@ mod volume_watch;
 use std::{sync::Arc, time::Duration};
 
 pub use blob_reader::BlobReader;
+pub use counters::Counters;
 pub use error::{BodyError, RegistryError};
 pub use image_summary::ImageSummary;
 pub use listings::{Page, RepositoryOverview};
@@ -30,6 +33,7 @@ pub use volume_watch::VolumeStatus;
 
 use blob_reader::BufferPool;
 use blocking::{Blocking, Work};
+use integrity::Integrity;
 use manifests::ManifestCache;
 use summaries::SummaryCache;
 use volume_watch::VolumeWatch;
@@ -78,6 +82,7 @@ struct Inner {
     watch: VolumeWatch,
     blocking: Blocking,
     buffers: BufferPool,
+    integrity: Integrity,
     manifests: ManifestCache,
     summaries: SummaryCache,
 }
@@ -86,12 +91,14 @@ impl Registry {
     /// A registry over `storage`.
     pub fn new(storage: Storage, config: Config) -> Self {
         let watch = VolumeWatch::new(storage.keep_free());
+        let integrity = Integrity::new();
         let inner = Inner {
             storage: Arc::new(storage),
             blocking: Blocking::new(config.volume_calls, config.volume_deadline, watch.clone()),
             watch,
             buffers: BufferPool::default(),
-            manifests: manifests::BoundedCache::new(config.manifest_cache_size),
+            manifests: manifests::BoundedCache::new(config.manifest_cache_size, integrity.clone()),
+            integrity,
             summaries: SummaryCache::new(config.manifest_cache_size),
             config,
         };
@@ -101,6 +108,11 @@ impl Registry {
     /// Limits and switches.
     pub fn config(&self) -> &Config {
         &self.inner.config
+    }
+
+    /// What was counted since the process started.
+    pub fn counters(&self) -> &Arc<Counters> {
+        self.inner.integrity.counters()
     }
 
     /// Whether the volume answers and can be written. A full one counts as ready: pulls, deletes and sign-ins go on,

@@ -9,7 +9,7 @@ use futures_util::{Stream, StreamExt};
 use super::{BodyError, Registry, RegistryError, blocking::Work, upload_writer::UploadWriter};
 use crate::{
     oci::{Algorithm, Digest, RepositoryName, UploadId},
-    storage::{ClaimedUpload, Storage, StorageError},
+    storage::{ClaimedUpload, FileIdentity, Storage, StorageError},
 };
 
 impl Registry {
@@ -85,8 +85,15 @@ impl Registry {
         B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
     {
         let (name, wanted) = (repository.clone(), digest.clone());
-        let commit =
-            move |storage: &Storage, claimed| storage.commit_upload(&name, claimed, &wanted).map(drop);
+        let integrity = self.inner.integrity.clone();
+        let commit = move |storage: &Storage, claimed| {
+            let is_known_good = |found: &FileIdentity| integrity.is_proven(&wanted, found);
+            let commit = storage.commit_upload(&name, claimed, &wanted, &is_known_good)?;
+            if let Some(identity) = commit.proven {
+                integrity.prove(&wanted, identity);
+            }
+            Ok(())
+        };
         self.receive(repository, upload, expected, body, commit).await
     }
 

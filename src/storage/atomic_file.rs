@@ -10,14 +10,17 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::OpenOptionsExt,
+    os::unix::fs::{MetadataExt, OpenOptionsExt},
     path::{Path, PathBuf},
 };
 
 use rustix::fs::{Mode, OFlags};
 use uuid::Uuid;
 
-use super::error::{IoContext, StorageError};
+use super::{
+    error::{IoContext, StorageError},
+    file_identity::FileIdentity,
+};
 
 /// How often a step is tried again when another server removed a directory under it.
 const ATTEMPTS: usize = 20;
@@ -286,6 +289,20 @@ pub(super) fn link_if_absent(from: &Path, to: &Path) -> Result<(), StorageError>
     }
 }
 
+/// Moves a file to a name that is free. `Ok(false)` when it is not: both files stay then.
+pub(super) fn move_if_absent(from: &Path, to: &Path) -> Result<bool, StorageError> {
+    let same = || Some(fs::metadata(from).ok()?.ino() == fs::metadata(to).ok()?.ino());
+    match fs::hard_link(from, to) {
+        // A reply that was lost reports the name we just made as taken.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && same() != Some(true) => Ok(false),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).context("link", to),
+        _ => {
+            let _ = fs::remove_file(from);
+            Ok(true)
+        }
+    }
+}
+
 /// Removes files that a crash left half-written in a directory: hidden ones that end in `.tmp`, older than an hour,
 /// so that none is a writer's of now on any server whose clock is not far off.
 pub(super) fn remove_old_temporaries(directory: &Path) {
@@ -336,16 +353,19 @@ pub(super) fn open(root: &Path, path: &Path) -> Result<Option<File>, StorageErro
     }
 }
 
-/// Size of `directory/name`, asked through a freshly opened directory: a path lookup would go on seeing a file
-/// that another client renamed away. `None` when it is not there.
-pub(super) fn size_in(root: &Path, directory: &Path, name: &str) -> Result<Option<u64>, StorageError> {
-    let stat = || -> io::Result<u64> {
+/// Which file `directory/name` is, asked through a freshly opened directory: a path lookup would go on seeing a file
+/// that another client renamed away. `None` when it is not there, or is no file.
+pub(super) fn identity_in(
+    root: &Path,
+    directory: &Path,
+    name: &str,
+) -> Result<Option<FileIdentity>, StorageError> {
+    let stat = || {
         let directory = open_directory(directory)?;
-        let stat = rustix::fs::statat(&directory, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?;
-        Ok(u64::try_from(stat.st_size).unwrap_or(0))
+        Ok(rustix::fs::statat(&directory, name, rustix::fs::AtFlags::SYMLINK_NOFOLLOW)?)
     };
     match fresh(root, directory, stat) {
-        Ok(size) => Ok(Some(size)),
+        Ok(stat) => Ok(rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file().then(|| (&stat).into())),
         Err(error) if absent(&error) => Ok(None),
         Err(error) => Err(error).context("look up", directory),
     }

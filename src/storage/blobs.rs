@@ -5,17 +5,50 @@ use std::{fs::File, path::Path, sync::Arc};
 use super::{
     Storage, atomic_file,
     error::{IoContext, StorageError},
+    file_identity::FileIdentity,
     layout::DATA,
 };
-use crate::oci::{Digest, RepositoryName};
+use crate::oci::{Algorithm, Digest, RepositoryName};
+
+/// Largest content, in bytes, that is read again to see whether a push of it can keep it. Reading more would keep
+/// the client waiting: larger content is replaced by what was just hashed.
+const REREAD_LIMIT: u64 = 256 << 20;
+
+/// A blob that is there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredBlob {
+    /// The digest it is stored under: the one asked for, except for the sha512 aliases that registry:2 makes.
+    pub stored_as: Digest,
+    /// Which file it is, with its size.
+    pub identity: FileIdentity,
+}
 
 /// An open blob.
 #[derive(Clone, Debug)]
 pub struct BlobFile {
     /// The bytes.
     pub file: Arc<File>,
-    /// How many there are.
-    pub size: u64,
+    /// The digest it is stored under.
+    pub stored_as: Digest,
+    /// Which file it is, with its size.
+    pub identity: FileIdentity,
+}
+
+/// A pushed file that is about to be published.
+pub(super) struct Pushed<'a> {
+    /// In bytes.
+    pub(super) size: u64,
+    /// Its inode.
+    pub(super) inode: u64,
+    /// Whether a file that is there already was found to have the right bytes by this process.
+    pub(super) is_known_good: &'a dyn Fn(&FileIdentity) -> bool,
+}
+
+/// What a push did with its bytes.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Published {
+    /// The file that has them now: the pushed one, or one that was found to be as good.
+    pub(super) inode: u64,
 }
 
 impl Storage {
@@ -25,10 +58,17 @@ impl Storage {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<u64>, StorageError> {
-        match self.blob_target(repository, digest)? {
-            Some(target) => self.stored_size(&target),
-            None => Ok(None),
-        }
+        Ok(self.find_blob(repository, digest)?.map(|blob| blob.identity.size))
+    }
+
+    /// Which file a blob of a repository is; `None` when the repository does not have it.
+    pub fn find_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<StoredBlob>, StorageError> {
+        let Some(stored_as) = self.blob_target(repository, digest)? else { return Ok(None) };
+        Ok(self.find_stored(&stored_as)?.map(|identity| StoredBlob { stored_as, identity }))
     }
 
     /// Opens a blob of a repository; `None` when the repository does not have it.
@@ -45,15 +85,22 @@ impl Storage {
 
     /// Size of stored content, whatever repository it is in.
     pub fn stored_size(&self, digest: &Digest) -> Result<Option<u64>, StorageError> {
-        atomic_file::size_in(self.layout.v2(), &self.layout.blob_directory(digest), DATA)
+        Ok(self.find_stored(digest)?.map(|identity| identity.size))
+    }
+
+    /// Which file stored content is, whatever repository it is in.
+    pub fn find_stored(&self, digest: &Digest) -> Result<Option<FileIdentity>, StorageError> {
+        atomic_file::identity_in(self.layout.v2(), &self.layout.blob_directory(digest), DATA)
     }
 
     /// Opens stored content, whatever repository it is in.
-    pub(super) fn open_stored(&self, digest: &Digest) -> Result<Option<BlobFile>, StorageError> {
+    pub fn open_stored(&self, digest: &Digest) -> Result<Option<BlobFile>, StorageError> {
         let path = self.layout.blob_directory(digest).join(DATA);
         let Some(file) = atomic_file::open(self.layout.v2(), &path)? else { return Ok(None) };
         let metadata = file.metadata().context("look up", &path)?;
-        Ok(metadata.is_file().then(|| BlobFile { file: Arc::new(file), size: metadata.len() }))
+        let identity = FileIdentity::from(&metadata);
+        let stored_as = digest.clone();
+        Ok(metadata.is_file().then(|| BlobFile { file: Arc::new(file), stored_as, identity }))
     }
 
     /// Puts stored content into a repository. The caller has checked that it is stored.
@@ -68,52 +115,73 @@ impl Storage {
         self.remove_link(&self.layout.layer_link(repository, digest))
     }
 
-    /// The digest a blob is stored under: its own, except for the sha512 aliases that registry:2 makes.
+    /// The digest a blob is stored under: its own, except for the sha512 aliases that registry:2 makes. A link
+    /// that leads anywhere else is damaged, and counts as absent.
     fn blob_target(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Digest>, StorageError> {
-        self.read_link(&self.layout.layer_link(repository, digest))
+        let directory = self.layout.layer_link(repository, digest);
+        let Some(target) = self.read_link(&directory)? else { return Ok(None) };
+        let is_alias = digest.algorithm() == Algorithm::Sha512 && target.algorithm() == Algorithm::Sha256;
+        if target == *digest || is_alias {
+            return Ok(Some(target));
+        }
+        self.report_wrong_link(&directory, &target);
+        Ok(None)
     }
 
     /// Moves a complete, flushed and verified file to where its content belongs, durably.
     ///
-    /// Content that is stored already stays, so that its readers do; content of another size is damaged, and is
-    /// replaced: a push heals it.
-    pub(super) fn publish(&self, from: &Path, size: u64, digest: &Digest) -> Result<(), StorageError> {
+    /// Content that is stored already stays, so that its readers do, if it is good: `is_known_good` says so, or
+    /// reading it. What is damaged, or too large to be read while a client waits, is replaced: a push heals.
+    pub(super) fn publish(
+        &self,
+        from: &Path,
+        pushed: &Pushed<'_>,
+        digest: &Digest,
+    ) -> Result<Published, StorageError> {
         let directory = self.layout.blob_directory(digest);
         let destination = directory.join(DATA);
         for _ in 0..2 {
-            if self.stored_size(digest)? == Some(size) {
+            if let Some(found) = self.find_stored(digest)?.filter(|found| self.keeps(found, pushed, digest)) {
                 atomic_file::sync_directory(&directory)?;
                 if let Some(shard) = directory.parent() {
                     atomic_file::sync_directory(shard)?;
                 }
                 atomic_file::remove_leftover(from);
-                return Ok(());
+                return Ok(Published { inode: found.inode() });
             }
             atomic_file::ensure_directory(self.layout.v2(), &directory)?;
-            let arrived = || !from.exists() && self.stored_size(digest).ok().flatten() == Some(size);
+            let arrived = || {
+                let found = self.find_stored(digest).ok().flatten();
+                !from.exists() && found.is_some_and(|found| found.is_inode(pushed.inode))
+            };
             match atomic_file::rename(from, &destination, arrived) {
                 // Another server's clean-up may take an empty directory away.
                 Err(StorageError::NotFound) if from.exists() => {}
                 Err(error) => return Err(error),
-                Ok(()) => return atomic_file::sync_directory(&directory),
+                Ok(()) => {
+                    atomic_file::sync_directory(&directory)?;
+                    return Ok(Published { inode: pushed.inode });
+                }
             }
         }
         Err(StorageError::NotFound)
     }
 
-    /// Whether a blob can be read in a repository: the last look before an acknowledgement.
+    fn keeps(&self, found: &FileIdentity, pushed: &Pushed<'_>, digest: &Digest) -> bool {
+        found.size == pushed.size
+            && ((pushed.is_known_good)(found) || found.size <= REREAD_LIMIT && self.is_good(digest))
+    }
+
+    /// Whether a blob can be read in a repository: the last look before an acknowledgement. Which file it is.
     pub(super) fn confirm_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<(), StorageError> {
-        match self.blob_size(repository, digest)? {
-            Some(_) => Ok(()),
-            None => Err(StorageError::NotFound),
-        }
+    ) -> Result<FileIdentity, StorageError> {
+        self.find_blob(repository, digest)?.map(|blob| blob.identity).ok_or(StorageError::NotFound)
     }
 }

@@ -9,9 +9,10 @@
 //! <v2>/repositories/<name>/_uploads/<id>/{startedat,data,state}     an upload session; `startedat` makes it one
 //! <v2>/repositories/<name>/_referrers/<alg>/<hex>/<alg>/<hex>/link  ours: subject, then the manifest naming it
 //! <v2>/.pakhuis/                                                    ours: what several servers share
+//! <v2>/.pakhuis/damaged/<alg>-<hex>-<random>                        ours: content that is not what its digest says
 //! ```
 //!
-//! Each `link` is a digest without a newline. All but the last two lines is the tree of registry:2, which
+//! Each `link` is a digest without a newline. All but the last three lines is the tree of registry:2, which
 //! skips directories that begin with `_` in a repository and never looks beside `blobs` and `repositories`.
 
 use std::path::{Path, PathBuf};
@@ -50,6 +51,11 @@ impl Layout {
     /// Our private directory.
     pub(super) fn private(&self) -> PathBuf {
         self.v2.join(".pakhuis")
+    }
+
+    /// Where damaged content is set aside.
+    pub(super) fn damaged(&self) -> PathBuf {
+        self.private().join("damaged")
     }
 
     /// The directory of a blob; its parent is a shard shared by many.

@@ -10,9 +10,14 @@ use super::{
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
 impl Storage {
-    /// Whether a repository has a manifest.
+    /// Whether a repository has a manifest. A link that names another is damaged, and counts as absent.
     pub fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
-        Ok(self.read_link(&self.layout.revision_link(repository, digest))?.is_some())
+        let directory = self.layout.revision_link(repository, digest);
+        let target = self.read_link(&directory)?;
+        if let Some(target) = target.as_ref().filter(|target| *target != digest) {
+            self.report_wrong_link(&directory, target);
+        }
+        Ok(target.as_ref() == Some(digest))
     }
 
     /// The bytes of stored content of at most `limit` bytes, checked against its digest; `None` when it is not
@@ -23,10 +28,11 @@ impl Storage {
     pub fn read_content(&self, digest: &Digest, limit: u64) -> Result<Option<Vec<u8>>, StorageError> {
         let Some(blob) = self.open_stored(digest)? else { return Ok(None) };
         let path = self.layout.blob_directory(digest).join(DATA);
-        if blob.size > limit {
+        let size = blob.identity.size;
+        if size > limit {
             return Err(StorageError::Damaged(digest.clone()));
         }
-        let mut bytes = Vec::with_capacity(usize::try_from(blob.size).unwrap_or_default());
+        let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or_default());
         (&*blob.file).take(limit + 1).read_to_end(&mut bytes).context("read", &path)?;
         if Digest::of(digest.algorithm(), &bytes) == *digest {
             Ok(Some(bytes))

@@ -14,7 +14,9 @@
 mod atomic_file;
 mod blobs;
 mod catalog;
+mod damaged;
 mod error;
+mod file_identity;
 mod layout;
 mod links;
 mod manifests;
@@ -25,8 +27,10 @@ mod space;
 mod tags;
 mod uploads;
 
-pub use blobs::BlobFile;
+pub use blobs::{BlobFile, StoredBlob};
+pub use damaged::SetAsideFile;
 pub use error::StorageError;
+pub use file_identity::FileIdentity;
 pub use open::{Config, OpenError};
 pub use space::Space;
 pub use tags::TagLink;

@@ -38,7 +38,7 @@ impl Volume {
         let upload = self.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
         let mut claimed = self.storage.claim_upload(&repository(), &upload).unwrap();
         claimed.write(&[Bytes::from_static(bytes)]).unwrap();
-        self.storage.commit_upload(&repository(), claimed, &sha256(bytes)).unwrap();
+        self.storage.commit_upload(&repository(), claimed, &sha256(bytes), &|_| false).unwrap();
         sha256(bytes)
     }
 
@@ -82,7 +82,7 @@ fn a_chunk_that_broke_off_and_is_sent_again_leaves_no_torn_bytes() {
     std::thread::sleep(Duration::from_millis(80));
     assert_eq!(volume.append(&upload, b"two"), 7);
     let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
-    volume.storage.commit_upload(&repository(), claimed, &sha256(b"one two")).unwrap();
+    volume.storage.commit_upload(&repository(), claimed, &sha256(b"one two"), &|_| false).unwrap();
     assert_eq!(volume.read(&sha256(b"one two")).unwrap(), b"one two");
 }
 
@@ -96,7 +96,7 @@ fn an_abandoned_chunk_is_cut_off() {
     volume.storage.abandon_upload(claimed);
     assert_eq!(volume.append(&upload, b"two"), 7);
     let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
-    volume.storage.commit_upload(&repository(), claimed, &sha256(b"one two")).unwrap();
+    volume.storage.commit_upload(&repository(), claimed, &sha256(b"one two"), &|_| false).unwrap();
 }
 
 #[test]
@@ -121,7 +121,7 @@ fn a_slow_server_cannot_touch_an_upload_that_was_taken_over() {
     fast.write(&[Bytes::from_static(b"two")]).unwrap();
     slow.write(&[Bytes::from_static(b"XXXXXXX")]).unwrap();
     assert!(matches!(volume.storage.release_upload(slow), Err(StorageError::UploadInUse)));
-    volume.storage.commit_upload(&repository(), fast, &sha256(b"one two")).unwrap();
+    volume.storage.commit_upload(&repository(), fast, &sha256(b"one two"), &|_| false).unwrap();
     assert_eq!(volume.read(&sha256(b"one two")).unwrap(), b"one two");
 }
 
@@ -133,7 +133,7 @@ fn a_slow_server_cannot_commit_what_was_taken_over() {
     slow.write(&[Bytes::from_static(b"slow")]).unwrap();
     std::thread::sleep(Duration::from_millis(80));
     let fast = volume.storage.claim_upload(&repository(), &upload).unwrap();
-    assert!(volume.storage.commit_upload(&repository(), slow, &sha256(b"slow")).is_err());
+    assert!(volume.storage.commit_upload(&repository(), slow, &sha256(b"slow"), &|_| false).is_err());
     assert_eq!(volume.read(&sha256(b"slow")), None);
     volume.storage.release_upload(fast).unwrap();
 }
@@ -144,7 +144,7 @@ fn a_wrong_digest_stores_nothing_and_ends_the_upload() {
     let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
     volume.append(&upload, b"good");
     let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
-    let result = volume.storage.commit_upload(&repository(), claimed, &sha256(b"other"));
+    let result = volume.storage.commit_upload(&repository(), claimed, &sha256(b"other"), &|_| false);
     assert!(matches!(result, Err(StorageError::DigestMismatch { .. })));
     assert_eq!(volume.read(&sha256(b"good")), None);
     assert!(volume.storage.upload_offset(&repository(), &upload).unwrap_err().is_not_found());
@@ -157,7 +157,7 @@ fn sha512_without_announcement_is_hashed_again_and_stored_natively() {
     volume.append(&upload, b"long hash");
     let digest = Digest::of(Algorithm::Sha512, b"long hash");
     let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
-    volume.storage.commit_upload(&repository(), claimed, &digest).unwrap();
+    volume.storage.commit_upload(&repository(), claimed, &digest, &|_| false).unwrap();
     assert!(
         volume
             .v2()
@@ -306,11 +306,11 @@ fn a_commit_that_fails_can_be_tried_again() {
     fs::create_dir_all(shard.parent().unwrap()).unwrap();
     fs::write(&shard, b"").unwrap();
     let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
-    assert!(volume.storage.commit_upload(&repository(), claimed, &digest).is_err());
+    assert!(volume.storage.commit_upload(&repository(), claimed, &digest, &|_| false).is_err());
     assert_eq!(volume.storage.upload_offset(&repository(), &upload).unwrap(), 5);
     fs::remove_file(&shard).unwrap();
     let claimed = volume.storage.claim_upload(&repository(), &upload).unwrap();
-    volume.storage.commit_upload(&repository(), claimed, &digest).unwrap();
+    volume.storage.commit_upload(&repository(), claimed, &digest, &|_| false).unwrap();
     assert_eq!(volume.read(&digest).unwrap(), b"again");
 }
 

@@ -14,7 +14,9 @@ use uuid::Uuid;
 use super::{Record, STARTED_AT, STATE};
 use crate::{
     oci::{Digest, DigestHasher, RepositoryName, UploadId},
-    storage::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA},
+    storage::{
+        FileIdentity, Storage, StorageError, atomic_file, blobs::Pushed, error::IoContext, layout::DATA,
+    },
 };
 
 /// Bytes written between two flushes: the last one is short then, so that a client that waits at most 30 s for the
@@ -45,8 +47,8 @@ pub struct ClaimedUpload {
 /// What a commit did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct UploadCommit {
-    /// Size of the blob in bytes.
-    pub size: u64,
+    /// The blob's file, unless another push replaced it meanwhile: its bytes have the digest.
+    pub proven: Option<FileIdentity>,
 }
 
 impl ClaimedUpload {
@@ -204,7 +206,8 @@ impl Storage {
         let _ = atomic_file::rename(&path, &data, || data.exists());
     }
 
-    /// Makes the content of an upload a blob of the repository, durably, and removes the upload.
+    /// Makes the content of an upload a blob of the repository, durably, and removes the upload. `is_known_good`
+    /// says of a file that is stored there already whether this process found it to be right.
     ///
     /// # Errors
     /// `DigestMismatch` when the content is not what `digest` says; the upload is removed then too.
@@ -213,18 +216,20 @@ impl Storage {
         repository: &RepositoryName,
         mut upload: ClaimedUpload,
         digest: &Digest,
+        is_known_good: &dyn Fn(&FileIdentity) -> bool,
     ) -> Result<UploadCommit, StorageError> {
         let prepared = upload.prepare(digest);
-        let ClaimedUpload { directory, path, file, acknowledged, .. } = upload;
+        let ClaimedUpload { directory, path, file, acknowledged, inode, .. } = upload;
         if prepared.is_err() {
             // On a full volume above all, what is not acknowledged shall not stay.
             let _ = file.set_len(acknowledged);
         }
         // Open files cannot be removed on NFS without leaving `.nfsXXXX` behind.
         drop(file);
-        let published = prepared.and_then(|size| self.publish(&path, size, digest).map(|()| size));
-        let size = match published {
-            Ok(size) => size,
+        let published =
+            prepared.and_then(|size| self.publish(&path, &Pushed { size, inode, is_known_good }, digest));
+        let published = match published {
+            Ok(published) => published,
             Err(error @ StorageError::DigestMismatch { .. }) => {
                 self.remove_upload(&directory);
                 return Err(error);
@@ -239,7 +244,7 @@ impl Storage {
         let linked = self.link_blob(repository, digest).and_then(|()| self.confirm_blob(repository, digest));
         // The bytes are the blob's now: whatever became of the link, this upload cannot go on.
         self.remove_upload(&directory);
-        linked.map(|()| UploadCommit { size })
+        linked.map(|found| UploadCommit { proven: found.is_inode(published.inode).then_some(found) })
     }
 
     fn remove_upload(&self, directory: &Path) {

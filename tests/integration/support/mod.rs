@@ -3,11 +3,12 @@
 mod image;
 mod reply;
 
-use std::sync::Arc;
+use std::{path::PathBuf, sync::Arc};
 
 use axum::{Router, body::Body};
 use base64::Engine as _;
 use http::{Request, Response};
+use http_body_util::BodyExt as _;
 use pakhuis::{
     api::{ApiState, Limits, router},
     auth,
@@ -26,7 +27,9 @@ pub(crate) const PASSWORD: &str = "correct horse";
 /// A registry over a directory of its own, driven without a socket.
 pub(crate) struct TestRegistry {
     router: Router,
-    _directory: tempfile::TempDir,
+    registry: Registry,
+    auth_config: auth::Config,
+    directory: Arc<tempfile::TempDir>,
 }
 
 impl TestRegistry {
@@ -46,31 +49,54 @@ impl TestRegistry {
             max_failure_delay: std::time::Duration::from_millis(10),
             ..auth::Config::default()
         };
-        Self::build(directory, config, limits, auth_config)
+        Self::build(Arc::new(directory), config, limits, auth_config)
     }
 
     /// A registry without authentication.
     pub(crate) fn open_to_all() -> Self {
         let auth_config = auth::Config { htpasswd: None, ..auth::Config::default() };
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Arc::new(tempfile::tempdir().unwrap());
         Self::build(directory, registry::Config::default(), Limits::default(), auth_config)
     }
 
+    /// Another server on the same volume: what the first one remembers it does not know.
+    pub(crate) fn another_server(&self) -> Self {
+        let (directory, auth_config) = (self.directory.clone(), self.auth_config.clone());
+        Self::build(directory, registry::Config::default(), Limits::default(), auth_config)
+    }
+
+    /// The registry behind the API.
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// The directory `v2` of the volume.
+    pub(crate) fn v2(&self) -> PathBuf {
+        self.directory.path().join("data/docker/registry/v2")
+    }
+
+    /// The file that holds a blob.
+    pub(crate) fn blob_path(&self, digest: &Digest) -> PathBuf {
+        let (algorithm, hex) = (digest.algorithm().as_str(), digest.encoded());
+        self.v2().join(format!("blobs/{algorithm}/{}/{hex}/data", &hex[..2]))
+    }
+
     fn build(
-        directory: tempfile::TempDir,
+        directory: Arc<tempfile::TempDir>,
         config: registry::Config,
         limits: Limits,
         auth_config: auth::Config,
     ) -> Self {
         let storage = Storage::open(storage::Config::new(directory.path().join("data"))).unwrap();
         let policy = auth::Policy::new(&auth_config);
+        let registry = Registry::new(storage, config);
         let state = ApiState {
-            registry: Registry::new(storage, config),
-            authenticator: auth::Authenticator::open(auth_config).unwrap(),
+            registry: registry.clone(),
+            authenticator: auth::Authenticator::open(auth_config.clone()).unwrap(),
             policy,
             limits: Arc::new(limits),
         };
-        Self { router: router(state), _directory: directory }
+        Self { router: router(state), registry, auth_config, directory }
     }
 
     pub(crate) fn as_user(&self, name: &str) -> Client<'_> {
@@ -91,8 +117,11 @@ impl TestRegistry {
     }
 
     pub(crate) async fn send(&self, request: Request<Body>) -> Reply {
-        let response: Response<Body> = self.router.clone().oneshot(request).await.unwrap();
-        Reply::read(response).await
+        Reply::read(self.respond(request).await).await
+    }
+
+    async fn respond(&self, request: Request<Body>) -> Response<Body> {
+        self.router.clone().oneshot(request).await.unwrap()
     }
 }
 
@@ -127,6 +156,30 @@ impl Client<'_> {
         headers: &[(&str, &str)],
         body: impl Into<Body>,
     ) -> Reply {
+        self.registry.send(self.request(method, path, headers, body)).await
+    }
+
+    /// A `GET` whose body may be cut off: the status, what arrived, and whether that was all.
+    pub(crate) async fn get_perhaps_cut(&self, path: &str, headers: &[(&str, &str)]) -> (u16, Vec<u8>, bool) {
+        let response = self.registry.respond(self.request("GET", path, headers, Body::empty())).await;
+        let (parts, mut body) = response.into_parts();
+        let mut arrived = Vec::new();
+        while let Some(frame) = body.frame().await {
+            match frame {
+                Ok(frame) => arrived.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Err(_) => return (parts.status.as_u16(), arrived, false),
+            }
+        }
+        (parts.status.as_u16(), arrived, true)
+    }
+
+    fn request(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: impl Into<Body>,
+    ) -> Request<Body> {
         let mut request = Request::builder().method(method).uri(path);
         for (name, value) in headers {
             request = request.header(*name, *value);
@@ -134,7 +187,7 @@ impl Client<'_> {
         if let Some(authorization) = &self.authorization {
             request = request.header("authorization", authorization);
         }
-        self.registry.send(request.body(body.into()).unwrap()).await
+        request.body(body.into()).unwrap()
     }
 
     /// Starts an upload; its location.
