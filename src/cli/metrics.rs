@@ -1,7 +1,7 @@
 //! What `/metrics` says: numbers that the parts keep, read when they are asked for. Reading them asks nothing of
 //! the volume, so that a scrape answers while it hangs.
 
-use std::fmt;
+use std::{fmt, sync::atomic::Ordering::Relaxed};
 
 use prometheus_client::{
     collector::Collector,
@@ -10,7 +10,7 @@ use prometheus_client::{
     registry::{Registry as Metrics, Unit},
 };
 
-use crate::registry::{Registry, VolumeStatus};
+use crate::registry::{Counters, Registry, VolumeStatus};
 
 /// All metrics of this process.
 pub(super) fn metrics(registry: Registry) -> Metrics {
@@ -56,8 +56,28 @@ impl Collector for Volume {
             "Calls on the volume refused because it hangs",
             volume.refused_hung,
         )?;
+        verification(&mut encoder, self.0.counters())?;
         errors(encoder, &volume)
     }
+}
+
+/// Damage that was looked for, and found.
+fn verification(encoder: &mut DescriptorEncoder<'_>, counters: &Counters) -> fmt::Result {
+    for (name, help, count) in [
+        ("blobs_verified", "Blobs whose bytes were found to have their digest", &counters.blobs_verified),
+        ("blobs_damaged", "Blobs found damaged, each confirmed by a second reading", &counters.damaged_found),
+        ("blobs_set_aside", "Damaged blobs that were set aside", &counters.damaged_set_aside),
+        ("reads_cut", "Answers cut off because the content did not have its digest", &counters.reads_cut),
+    ] {
+        counter(encoder, name, help, count.load(Relaxed))?;
+    }
+    let completed = counters.verification_completed.load(Relaxed);
+    let help = "When the last verification by any server ended, by the file server's clock; 0 when unknown";
+    let seconds = Some(&Unit::Seconds);
+    signed_gauge(encoder, "verification_completed_timestamp", help, seconds, completed)?;
+    let findings = counters.verification_findings.load(Relaxed);
+    let help = "Findings of the last verification by any server; -1 when unknown";
+    signed_gauge(encoder, "verification_findings", help, None, findings)
 }
 
 /// Failed calls on the volume by kind.
@@ -85,7 +105,17 @@ fn gauge(
     unit: Option<&Unit>,
     value: u64,
 ) -> fmt::Result {
-    let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+    signed_gauge(encoder, name, help, unit, i64::try_from(value).unwrap_or(i64::MAX))
+}
+
+fn signed_gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    value: i64,
+) -> fmt::Result {
+    let gauge = ConstGauge::new(value);
     gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
 }
 
@@ -111,6 +141,8 @@ mod tests {
             "pakhuis_volume_hung 0",
             "pakhuis_volume_full 0",
             "pakhuis_uploads_refused_full_total 0",
+            "pakhuis_blobs_damaged_total 0",
+            "pakhuis_verification_findings -1",
             "pakhuis_volume_errors_total{kind=\"out_of_space\"} 0",
             "# EOF",
         ] {

@@ -87,7 +87,7 @@ impl BlobReader {
         let blocking = self.registry.inner.blocking.clone();
         let read = move || {
             let mut buffer = self.registry.inner.buffers.take();
-            self.file.file.read_exact_at(&mut buffer.0[..length], offset)?;
+            self.read_exact(&mut buffer.0[..length], offset)?;
             if let Some(first_read) = first_read {
                 first_read.take_in(offset, &buffer.0[..length]);
             }
@@ -95,6 +95,18 @@ impl BlobReader {
         };
         let result = blocking.run(Work::Read, read).await;
         result.unwrap_or_else(|error: RegistryError| Err(io::Error::other(error)))
+    }
+
+    /// Reads a block; once more, through the name of the blob, when the first try fails: after a file server came
+    /// back the handle may be stale (`ESTALE`) while the file is there, and a failure may pass. Blocks.
+    fn read_exact(&self, block: &mut [u8], offset: u64) -> Result<(), io::Error> {
+        let Err(error) = self.file.file.read_exact_at(block, offset) else { return Ok(()) };
+        match self.registry.inner.storage.open_stored(&self.file.stored_as) {
+            Ok(Some(again)) if again.identity == self.file.identity => {
+                again.file.read_exact_at(block, offset)
+            }
+            _ => Err(error),
+        }
     }
 
     /// Waits until the whole blob is hashed, reading what no client has read yet.
