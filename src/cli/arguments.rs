@@ -5,8 +5,8 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    add_user::AddUser, cert::Cert, check_config::CheckConfig, list_users::ListUsers, remove_user::RemoveUser,
-    serve::Serve, set_password::SetPassword,
+    add_user::AddUser, cert::Cert, check_config::CheckConfig, export_referrers::ExportReferrers,
+    list_users::ListUsers, remove_user::RemoveUser, serve::Serve, set_password::SetPassword,
 };
 
 /// A private OCI image registry for a shared volume: one binary, in place of registry:2
@@ -26,6 +26,7 @@ pub(super) enum Command {
     RemoveUser(RemoveUser),
     ListUsers(ListUsers),
     Cert(Cert),
+    ExportReferrers(ExportReferrers),
 }
 
 impl Command {
@@ -38,6 +39,7 @@ impl Command {
             Self::RemoveUser(command) => command.run(),
             Self::ListUsers(command) => command.run(),
             Self::Cert(command) => command.run(),
+            Self::ExportReferrers(command) => command.run(),
         }
     }
 }

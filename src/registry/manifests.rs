@@ -228,18 +228,19 @@ fn delete_manifest(
     Ok(removed)
 }
 
-struct PutManifest {
-    config: Config,
-    integrity: Integrity,
-    repository: RepositoryName,
-    reference: Reference,
-    tags: Vec<Tag>,
-    content_type: Option<String>,
-    bytes: Bytes,
+/// A push of a manifest, checked and done in one go.
+pub(super) struct PutManifest {
+    pub(super) config: Config,
+    pub(super) integrity: Integrity,
+    pub(super) repository: RepositoryName,
+    pub(super) reference: Reference,
+    pub(super) tags: Vec<Tag>,
+    pub(super) content_type: Option<String>,
+    pub(super) bytes: Bytes,
 }
 
 impl PutManifest {
-    fn run(mut self, storage: &Storage) -> Result<PutManifestOutcome, RegistryError> {
+    pub(super) fn run(mut self, storage: &Storage) -> Result<PutManifestOutcome, RegistryError> {
         let digest = self.check_digest()?;
         let manifest = Manifest::parse(&self.bytes, self.content_type.as_deref())?;
         self.check_serves_alike(&manifest)?;

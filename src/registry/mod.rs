@@ -27,7 +27,7 @@ pub use error::{BodyError, RegistryError};
 pub use image_summary::ImageSummary;
 pub use listings::{Page, RepositoryOverview};
 pub use manifests::{PutManifestOutcome, StoredManifest};
-pub use referrers::Referrer;
+pub use referrers::{ExportOutcome, ExportedTag, Referrer};
 pub use summaries::TagDetail;
 pub use volume_watch::VolumeStatus;
 
@@ -35,6 +35,7 @@ use blob_reader::BufferPool;
 use blocking::{Blocking, Work};
 use integrity::Integrity;
 use manifests::ManifestCache;
+use referrers::SubjectCache;
 use summaries::SummaryCache;
 use volume_watch::VolumeWatch;
 
@@ -85,6 +86,7 @@ struct Inner {
     integrity: Integrity,
     manifests: ManifestCache,
     summaries: SummaryCache,
+    subjects: SubjectCache,
 }
 
 impl Registry {
@@ -100,6 +102,7 @@ impl Registry {
             manifests: manifests::BoundedCache::new(config.manifest_cache_size, integrity.clone()),
             integrity,
             summaries: SummaryCache::new(config.manifest_cache_size),
+            subjects: SubjectCache::new(config.manifest_cache_size),
             config,
         };
         Self { inner: Arc::new(inner) }

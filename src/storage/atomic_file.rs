@@ -304,7 +304,8 @@ pub(super) fn move_if_absent(from: &Path, to: &Path) -> Result<bool, StorageErro
 }
 
 /// Removes files that a crash left half-written in a directory: hidden ones that end in `.tmp`, older than an hour,
-/// so that none is a writer's of now on any server whose clock is not far off.
+/// so that none is a writer's of now on any server whose clock is not far off; as old, the `.nfs` files of a client
+/// that died; and the temporary files of registry 3, which never serves the volume at the same time.
 pub(super) fn remove_old_temporaries(directory: &Path) {
     let Ok(entries) = fs::read_dir(directory) else { return };
     for entry in entries.flatten() {
@@ -315,8 +316,9 @@ pub(super) fn remove_old_temporaries(directory: &Path) {
             .and_then(|time| time.elapsed().ok());
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let is_temporary = name.starts_with('.') && name.ends_with(".tmp");
-        if is_temporary && old.is_some_and(|age| age.as_secs() > 3600) {
+        let is_temporary = name.starts_with('.') && name.ends_with(".tmp") || name.starts_with(".nfs");
+        let of_registry_3 = name.starts_with("link.") && name.ends_with(".tmp");
+        if of_registry_3 || is_temporary && old.is_some_and(|age| age.as_secs() > 3600) {
             let _ = fs::remove_file(entry.path());
         }
     }

@@ -8,6 +8,7 @@
 //! <v2>/repositories/<name>/_manifests/tags/<tag>/index/<alg>/<hex>/link   what the tag ever named
 //! <v2>/repositories/<name>/_uploads/<id>/{startedat,data,state}     an upload session; `startedat` makes it one
 //! <v2>/repositories/<name>/_referrers/<alg>/<hex>/<alg>/<hex>/link  ours: subject, then the manifest naming it
+//! <v2>/repositories/<name>/_referrers/subjects                     ours: what each manifest names as its subject
 //! <v2>/.pakhuis/                                                    ours: what several servers share
 //! <v2>/.pakhuis/damaged/<alg>-<hex>-<random>                        ours: content that is not what its digest says
 //! ```
@@ -23,6 +24,8 @@ use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 pub(super) const DATA: &str = "data";
 /// Name of a link file.
 pub(super) const LINK: &str = "link";
+/// Name of the file that remembers the subjects of a repository's manifests.
+pub(super) const SUBJECTS: &str = "subjects";
 
 /// Paths below one `v2` directory.
 #[derive(Clone, Debug)]
@@ -117,9 +120,15 @@ impl Layout {
         self.uploads(name).join(upload.to_string())
     }
 
+    /// The directory of all we add to a repository. A directory, since registry:2 stops at a file that begins
+    /// with `_` and then deletes the data of the repository.
+    pub(super) fn referrers_root(&self, name: &RepositoryName) -> PathBuf {
+        self.repository(name).join("_referrers")
+    }
+
     /// The directory below which the referrers of a subject are, for one algorithm of the referrer.
     pub(super) fn referrers(&self, name: &RepositoryName, subject: &Digest, algorithm: Algorithm) -> PathBuf {
-        by_digest(self.repository(name).join("_referrers"), subject).join(algorithm.as_str())
+        by_digest(self.referrers_root(name), subject).join(algorithm.as_str())
     }
 
     /// The directory of the link from a subject to one referrer.

@@ -24,6 +24,7 @@ mod open;
 mod referrers;
 mod shared_secret;
 mod space;
+mod subjects;
 mod tags;
 mod uploads;
 
@@ -33,6 +34,7 @@ pub use error::StorageError;
 pub use file_identity::FileIdentity;
 pub use open::{Config, OpenError};
 pub use space::Space;
+pub use subjects::Subjects;
 pub use tags::TagLink;
 pub use uploads::{ClaimedUpload, UploadCommit};
 

@@ -55,6 +55,8 @@ pub enum OpenError {
         "{} lacks {missing} although the registry was in use; is the share mounted, or the directory moved?", .v2.display()
     )]
     Incomplete { v2: PathBuf, missing: &'static str },
+    #[error("there is no registry in {}: neither v2 nor docker/registry/v2 is there", .root.display())]
+    NoTree { root: PathBuf },
     #[error("cannot open the storage {}", .root.display())]
     Storage { root: PathBuf, source: StorageError },
     #[error("cannot read or write {}", .path.display())]
@@ -90,6 +92,23 @@ impl Storage {
             tracing::warn!(%error, "a share that is not mounted will not be noticed: cannot note that this storage is in use");
         }
         Ok(storage)
+    }
+
+    /// Opens a volume that is there, and makes nothing: for a command that looks at it or mends it.
+    ///
+    /// # Errors
+    /// When there are two trees or none.
+    pub fn open_existing(mut config: Config) -> Result<Self, OpenError> {
+        config.root = absolute(&config.root);
+        let root = config.root.clone();
+        let (shallow, deep) = (root.join(V2), root.join(DEEP_V2));
+        let v2 = match (is_tree(&shallow), is_tree(&deep)) {
+            (true, true) => return Err(OpenError::TwoTrees { root }),
+            (true, false) => shallow,
+            (false, true) => deep,
+            (false, false) => return Err(OpenError::NoTree { root }),
+        };
+        Ok(Self { layout: Layout::new(v2), config })
     }
 
     /// The `v2` directory everything is below.

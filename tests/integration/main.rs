@@ -7,6 +7,7 @@ mod bad_input;
 mod blobs;
 mod client_bugs;
 mod damage;
+mod inherited_volume;
 mod manifests;
 mod referrers;
 mod support;

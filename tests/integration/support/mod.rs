@@ -2,6 +2,7 @@
 
 mod image;
 mod reply;
+mod tree;
 
 use std::{path::PathBuf, sync::Arc};
 
@@ -20,6 +21,7 @@ use tower::ServiceExt as _;
 
 pub(crate) use image::{Image, Upload, descriptor, image, index, layer};
 pub(crate) use reply::{Reply, assert_oci_error};
+pub(crate) use tree::{Tree, write};
 
 /// The password of every user.
 pub(crate) const PASSWORD: &str = "correct horse";
@@ -97,6 +99,28 @@ impl TestRegistry {
             limits: Arc::new(limits),
         };
         Self { router: router(state), registry, auth_config, directory }
+    }
+
+    /// A registry without authentication over a volume that another one left behind: `directory` has its
+    /// rootdirectory as `data`.
+    pub(crate) fn over(directory: Arc<tempfile::TempDir>) -> Self {
+        let auth_config = auth::Config { htpasswd: None, ..auth::Config::default() };
+        Self::build(directory, registry::Config::default(), Limits::default(), auth_config)
+    }
+
+    /// What a registry leaves when it ends, for the next one.
+    pub(crate) fn stop(self) -> Arc<tempfile::TempDir> {
+        self.directory
+    }
+
+    /// The rootdirectory of the volume.
+    pub(crate) fn root(&self) -> PathBuf {
+        self.directory.path().join("data")
+    }
+
+    /// The files of the volume.
+    pub(crate) fn tree(&self) -> Tree {
+        Tree::at(&self.root())
     }
 
     pub(crate) fn as_user(&self, name: &str) -> Client<'_> {

@@ -1,6 +1,12 @@
 //! Referrers: the manifests that name another as their subject.
 
+mod export;
+mod subjects;
+
 use std::collections::BTreeMap;
+
+pub use export::{ExportOutcome, ExportedTag};
+pub(super) use subjects::SubjectCache;
 
 use super::{
     Page, Registry, RegistryError,
@@ -61,10 +67,17 @@ impl Registry {
     ) -> Result<Page<Referrer>, RegistryError> {
         let (name, subject, cache) = (repository.clone(), subject.clone(), self.inner.manifests.clone());
         let (artifact_type, last) = (artifact_type.map(str::to_owned), last.cloned());
+        let wanted = subject.clone();
+        let known = self
+            .subjects(repository, subjects::PATIENCE, move |subjects| {
+                let naming = subjects.iter().filter(|(_, named)| named.as_ref() == Some(&wanted));
+                naming.map(|(digest, _)| digest.clone()).collect::<Vec<_>>()
+            })
+            .await?;
         let list = move |storage: &Storage| {
             let mut page = Page { items: Vec::new(), more: false };
             let mut weight = 0;
-            for digest in candidates(storage, &cache, &name, &subject)? {
+            for digest in candidates(storage, &cache, &name, &subject, known)? {
                 if last.as_ref().is_some_and(|last| digest <= *last) {
                     continue;
                 }
@@ -90,22 +103,24 @@ impl Registry {
     }
 }
 
-/// The recorded referrers, and those that a client listed in the fallback tag `<algorithm>-<hex>` while the volume
+/// The recorded referrers, those known from their own bytes, and those that a client listed in the fallback tag `<algorithm>-<hex>` while the volume
 /// was served by a registry without this API (specification, Enabling the Referrers API).
 fn candidates(
     storage: &Storage,
     cache: &BoundedCache,
     repository: &RepositoryName,
     subject: &Digest,
+    known: Vec<Digest>,
 ) -> Result<Vec<Digest>, StorageError> {
     let mut digests = storage.list_referrers(repository, subject)?;
+    digests.extend(known);
     if let Some(tag) = fallback_tag(subject)
         && let Some((_, index)) = find_manifest(storage, cache, repository, &Reference::Tag(tag))?
     {
         digests.extend(index.manifest.manifests.iter().map(|entry| entry.digest.clone()));
-        digests.sort_unstable();
-        digests.dedup();
     }
+    digests.sort_unstable();
+    digests.dedup();
     Ok(digests)
 }
 
