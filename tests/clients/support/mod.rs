@@ -10,6 +10,7 @@ pub(crate) mod docker_engine;
 mod image;
 mod link;
 mod program;
+mod reference;
 pub(crate) mod sandbox;
 mod server;
 
@@ -17,4 +18,5 @@ pub(crate) use api::{Api, sha256};
 pub(crate) use browser::Browser;
 pub(crate) use image::{Blob, ImageSpec, Layout, pseudo_random};
 pub(crate) use program::{combined, go_tool, program, run, run_failing, run_with_input};
+pub(crate) use reference::Reference;
 pub(crate) use server::{Options, TestServer};

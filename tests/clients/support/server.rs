@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::program::{program, run, run_with_input};
+use super::reference::{Listening, Reference, quoted};
 
 /// How long a server may take to listen, or to leave after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -44,7 +45,7 @@ impl Default for Options {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Pakhuis,
-    Reference,
+    Reference(Reference),
 }
 
 /// A running registry. Dropping it kills the process; when the test is failing the server's log is shown.
@@ -70,17 +71,20 @@ impl TestServer {
     pub(crate) fn start(options: Options) -> Self {
         let kind = match std::env::var("PAKHUIS_CLIENTS_SERVER").as_deref() {
             Err(_) | Ok("pakhuis") => Kind::Pakhuis,
-            Ok("docker-registry") => Kind::Reference,
-            Ok(other) => panic!("PAKHUIS_CLIENTS_SERVER is pakhuis or docker-registry, not {other}"),
+            Ok("docker-registry") => Kind::Reference(Reference::Two),
+            Ok("registry-3") => Kind::Reference(Reference::Three),
+            Ok(other) => {
+                panic!("PAKHUIS_CLIENTS_SERVER is pakhuis, docker-registry or registry-3, not {other}")
+            }
         };
         Self::start_kind(kind, options)
     }
 
-    /// Starts Debian's `docker-registry` (CNCF Distribution 2.8) on the same kind of volume.
+    /// Starts a release of CNCF Distribution on the same kind of volume.
     #[track_caller]
-    pub(crate) fn start_reference(storage_root: &Path) -> Self {
+    pub(crate) fn start_reference(reference: Reference, storage_root: &Path) -> Self {
         Self::start_kind(
-            Kind::Reference,
+            Kind::Reference(reference),
             Options { storage_root: Some(storage_root.to_owned()), ..Options::default() },
         )
     }
@@ -95,7 +99,7 @@ impl TestServer {
         let address = match kind {
             // The port is known when the server has written its address file.
             Kind::Pakhuis => SocketAddr::new(options.listen, 0),
-            Kind::Reference => free_address(options.listen),
+            Kind::Reference(_) => free_address(options.listen),
         };
         let mut server = Self { kind, child: None, address, storage_root, options, certificates, directory };
         server.spawn();
@@ -188,7 +192,7 @@ impl TestServer {
     #[track_caller]
     pub(crate) fn stop(&mut self) {
         let status = self.terminate();
-        assert!(status.success() || self.kind == Kind::Reference, "after SIGTERM: {status}");
+        assert!(status.success() || self.kind != Kind::Pakhuis, "after SIGTERM: {status}");
     }
 
     /// Starts it again on the same port and volume, after `kill_9` or `stop`; stops it first if it runs.
@@ -200,16 +204,6 @@ impl TestServer {
         self.spawn();
     }
 
-    /// The reference's own garbage collector on this volume; the server must not be running.
-    #[track_caller]
-    pub(crate) fn reference_garbage_collect(&self) {
-        assert!(self.child.is_none(), "the reference's garbage collector wants nobody else on the volume");
-        assert!(self.kind == Kind::Reference, "only the reference has this collector");
-        run(program("docker-registry", "docker-registry")
-            .arg("garbage-collect")
-            .arg(self.directory.path().join("config.yml")));
-    }
-
     #[track_caller]
     fn spawn(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("a log file");
@@ -217,7 +211,7 @@ impl TestServer {
         let _ = fs::remove_file(&address_file);
         let mut command = match self.kind {
             Kind::Pakhuis => self.pakhuis_command(&address_file),
-            Kind::Reference => self.reference_command(),
+            Kind::Reference(reference) => self.reference_command(reference),
         };
         command
             .current_dir(self.directory.path())
@@ -273,24 +267,14 @@ impl TestServer {
         command
     }
 
-    fn reference_command(&self) -> Command {
-        let configuration = format!(
-            "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\n\
-             storage:\n  filesystem: {{rootdirectory: {}}}\n  delete: {{enabled: true}}\n\
-             \x20 maintenance: {{uploadpurging: {{enabled: false}}}}\n\
-             http:\n  addr: {}\n  secret: not-a-secret\n  tls: {{certificate: {}, key: {}}}\n\
-             auth:\n  htpasswd: {{realm: reference, path: {}}}\n",
-            quoted(&self.storage_root.to_string_lossy()),
-            quoted(&self.address.to_string()),
-            quoted(&self.certificates.certificate.to_string_lossy()),
-            quoted(&self.certificates.key.to_string_lossy()),
-            quoted(&self.directory.path().join("htpasswd").to_string_lossy()),
-        );
-        let file = self.directory.path().join("config.yml");
-        fs::write(&file, configuration).expect("a configuration file");
-        let mut command = program("docker-registry", "docker-registry");
-        command.arg("serve").arg(file);
-        command
+    fn reference_command(&self, reference: Reference) -> Command {
+        let listening = Listening {
+            address: self.address,
+            certificate: &self.certificates.certificate,
+            key: &self.certificates.key,
+            htpasswd: &self.directory.path().join("htpasswd"),
+        };
+        reference.serve(self.directory.path(), &self.storage_root, &listening)
     }
 
     fn log_file(&self) -> PathBuf {
@@ -328,7 +312,7 @@ fn pakhuis() -> Command {
 #[track_caller]
 fn make_certificates(kind: Kind, directory: &Path, names: &[String]) -> Certificates {
     let directory = directory.join("certs");
-    if kind == Kind::Reference {
+    if kind != Kind::Pakhuis {
         return issue_certificates(&directory, names);
     }
     let mut command = pakhuis();
@@ -388,7 +372,7 @@ fn make_user(kind: Kind, htpasswd: &Path) {
             command.args(["add-user", "alice", "--password-stdin", "--htpasswd"]).arg(htpasswd);
             run_with_input(&mut command, password);
         }
-        Kind::Reference => {
+        Kind::Reference(_) => {
             let mut command = program("htpasswd", "apache2-utils");
             command.args(["-i", "-B", "-C", "5", "-c"]).arg(htpasswd).arg("alice");
             run_with_input(&mut command, password);
@@ -400,9 +384,4 @@ fn make_user(kind: Kind, htpasswd: &Path) {
 fn free_address(address: IpAddr) -> SocketAddr {
     let listener = TcpListener::bind((address, 0)).expect("a free port");
     listener.local_addr().expect("a bound listener has an address")
-}
-
-/// A string that TOML and YAML both read as it is.
-fn quoted(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
 }
