@@ -6,7 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::{
     add_user::AddUser, cert::Cert, check_config::CheckConfig, export_referrers::ExportReferrers,
-    list_users::ListUsers, remove_user::RemoveUser, serve::Serve, set_password::SetPassword,
+    list_users::ListUsers, remove_user::RemoveUser, serve::Serve, set_password::SetPassword, verify::Verify,
 };
 
 /// A private OCI image registry for a shared volume: one binary, in place of registry:2
@@ -20,6 +20,7 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Serve(Serve),
+    Verify(Verify),
     CheckConfig(CheckConfig),
     AddUser(AddUser),
     SetPassword(SetPassword),
@@ -33,6 +34,7 @@ impl Command {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Serve(command) => command.run(),
+            Self::Verify(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
             Self::AddUser(command) => command.run(),
             Self::SetPassword(command) => command.run(),

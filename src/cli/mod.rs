@@ -12,6 +12,7 @@ mod remove_user;
 mod serve;
 mod set_password;
 mod users;
+mod verify;
 
 use std::{io::Write, process::ExitCode};
 

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Largest manifest read back, in bytes: a volume filled under a higher limit is still served.
-const READ_LIMIT: u64 = 64 << 20;
+pub(super) const READ_LIMIT: u64 = 64 << 20;
 
 /// How often a push publishes again what a delete at the same time takes away.
 const PUBLISH_ATTEMPTS: usize = 5;

@@ -17,6 +17,7 @@ mod referrers;
 mod summaries;
 mod upload_writer;
 mod uploads;
+pub mod verification;
 mod volume_watch;
 
 use std::{sync::Arc, time::Duration};

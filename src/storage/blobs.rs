@@ -7,6 +7,7 @@ use super::{
     error::{IoContext, StorageError},
     file_identity::FileIdentity,
     layout::DATA,
+    links::report_wrong_link,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
@@ -128,7 +129,7 @@ impl Storage {
         if target == *digest || is_alias {
             return Ok(Some(target));
         }
-        self.report_wrong_link(&directory, &target);
+        report_wrong_link(&directory, &target);
         Ok(None)
     }
 

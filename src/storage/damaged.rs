@@ -53,6 +53,21 @@ impl Storage {
         computed.is_ok_and(|computed| computed.is_ok_and(|computed| computed == *digest))
     }
 
+    /// Whether the content of an sha512 alias of registry:2, stored under `target`, has the digest of its name.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not stored.
+    pub fn check_alias(
+        &self,
+        alias: &Digest,
+        target: &Digest,
+        pace: &mut dyn FnMut(usize) -> Result<(), StorageError>,
+    ) -> Result<bool, StorageError> {
+        let blob = self.open_stored(target)?.ok_or(StorageError::NotFound)?;
+        let path = self.layout.blob_directory(target).join(DATA);
+        Ok(hash_file(&blob.file, alias.algorithm(), pace).context("read", &path)?? == *alias)
+    }
+
     /// Sets stored content aside, durably, if it is still the file that was found damaged. `Ok(false)` when it is
     /// not: another server set it aside, or a push replaced it.
     pub fn set_aside(&self, digest: &Digest, damaged: &FileIdentity) -> Result<bool, StorageError> {

@@ -109,7 +109,16 @@ impl Layout {
 
     /// The directory of a link that says what a tag once named.
     pub(super) fn tag_index(&self, name: &RepositoryName, tag: &Tag, digest: &Digest) -> PathBuf {
-        by_digest(self.tag(name, tag).join("index"), digest)
+        by_digest(self.tag_indexes(name, tag), digest)
+    }
+
+    pub(super) fn tag_indexes(&self, name: &RepositoryName, tag: &Tag) -> PathBuf {
+        self.tag(name, tag).join("index")
+    }
+
+    /// Without these registry:2 does not see a repository, or deletes its data when it collects garbage.
+    pub(super) fn required_directories(&self, name: &RepositoryName) -> [PathBuf; 3] {
+        [self.revisions(name), self.tags(name), self.layers(name)]
     }
 
     pub(super) fn uploads(&self, name: &RepositoryName) -> PathBuf {

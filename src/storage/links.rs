@@ -20,12 +20,6 @@ impl Storage {
         Ok(digest)
     }
 
-    /// Logs a link that is whole but cannot be right where it stands.
-    pub(super) fn report_wrong_link(&self, directory: &Path, target: &Digest) {
-        let path = directory.join(LINK);
-        tracing::warn!(path = %path.display(), %target, "a link names other content than it should; it counts as absent");
-    }
-
     /// Makes `directory/link` name `digest`, durably.
     pub(super) fn write_link(&self, directory: &Path, digest: &Digest) -> Result<(), StorageError> {
         atomic_file::put(self.layout.v2(), directory, LINK, digest.as_str().as_bytes())
@@ -40,4 +34,10 @@ impl Storage {
         }
         Ok(removed)
     }
+}
+
+/// Logs a link that is whole but cannot be right where it stands.
+pub(super) fn report_wrong_link(directory: &Path, target: &Digest) {
+    let path = directory.join(LINK);
+    tracing::warn!(path = %path.display(), %target, "a link names other content than it should; it counts as absent");
 }

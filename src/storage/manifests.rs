@@ -6,6 +6,7 @@ use super::{
     Storage, atomic_file,
     error::{IoContext, StorageError},
     layout::DATA,
+    links::report_wrong_link,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
@@ -15,7 +16,7 @@ impl Storage {
         let directory = self.layout.revision_link(repository, digest);
         let target = self.read_link(&directory)?;
         if let Some(target) = target.as_ref().filter(|target| *target != digest) {
-            self.report_wrong_link(&directory, target);
+            report_wrong_link(&directory, target);
         }
         Ok(target.as_ref() == Some(digest))
     }

@@ -74,15 +74,11 @@ impl Storage {
     pub fn open(mut config: Config) -> Result<Self, OpenError> {
         // A relative path has no parent to flush.
         config.root = absolute(&config.root);
-        let root = config.root.clone();
-        let (shallow, deep) = (root.join(V2), root.join(DEEP_V2));
-        let v2 = match (is_tree(&shallow), is_tree(&deep)) {
-            (true, true) => return Err(OpenError::TwoTrees { root }),
-            (true, false) => shallow,
-            (false, true) => deep,
-            (false, false) => {
+        let v2 = match find_tree(&config.root)? {
+            Some(v2) => v2,
+            None => {
                 refuse_if_remembered(&config)?;
-                deep
+                config.root.join(DEEP_V2)
             }
         };
         let storage = Self { layout: Layout::new(v2), config };
@@ -100,14 +96,7 @@ impl Storage {
     /// When there are two trees or none.
     pub fn open_existing(mut config: Config) -> Result<Self, OpenError> {
         config.root = absolute(&config.root);
-        let root = config.root.clone();
-        let (shallow, deep) = (root.join(V2), root.join(DEEP_V2));
-        let v2 = match (is_tree(&shallow), is_tree(&deep)) {
-            (true, true) => return Err(OpenError::TwoTrees { root }),
-            (true, false) => shallow,
-            (false, true) => deep,
-            (false, false) => return Err(OpenError::NoTree { root }),
-        };
+        let v2 = find_tree(&config.root)?.ok_or_else(|| OpenError::NoTree { root: config.root.clone() })?;
         Ok(Self { layout: Layout::new(v2), config })
     }
 
@@ -167,6 +156,17 @@ impl Storage {
         let name = format!("check-{}", Uuid::new_v4().simple());
         atomic_file::put_volatile(&private, &name, b"check")?;
         atomic_file::remove(self.layout.v2(), &private.join(name)).map(drop)
+    }
+}
+
+/// The one tree below a root, if there is one.
+fn find_tree(root: &Path) -> Result<Option<PathBuf>, OpenError> {
+    let (shallow, deep) = (root.join(V2), root.join(DEEP_V2));
+    match (is_tree(&shallow), is_tree(&deep)) {
+        (true, true) => Err(OpenError::TwoTrees { root: root.to_path_buf() }),
+        (true, false) => Ok(Some(shallow)),
+        (false, true) => Ok(Some(deep)),
+        (false, false) => Ok(None),
     }
 }
 

@@ -189,7 +189,7 @@ impl Storage {
 
     /// Removes what is left of a deleted tag. A push that comes back to the tag meanwhile keeps its files: its
     /// `current` is not empty, and its entry in `index` is not needed to read the tag.
-    fn remove_tag_directories(&self, repository: &RepositoryName, tag: &Tag) {
+    pub(super) fn remove_tag_directories(&self, repository: &RepositoryName, tag: &Tag) {
         let directory = self.layout.tag(repository, tag);
         let current = directory.join("current");
         atomic_file::remove_old_temporaries(&current);

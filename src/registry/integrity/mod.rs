@@ -120,27 +120,22 @@ impl Integrity {
     /// # Errors
     /// When it cannot be read: that is not damage.
     pub(super) fn examine(&self, storage: &Storage, digest: &Digest) -> Result<Verdict, StorageError> {
-        let mut wrong: Option<FileIdentity> = None;
-        loop {
-            match storage.check_content(digest, &mut |_| Ok(())) {
-                // Somebody set it aside meanwhile.
-                Err(StorageError::NotFound) => return Ok(Verdict::Damaged),
-                Err(error) => return Err(error),
-                Ok((identity, true)) => {
-                    self.prove(digest, identity);
-                    return Ok(Verdict::Right);
-                }
-                Ok((identity, false)) if wrong.is_some_and(|wrong| wrong == identity) => {
-                    self.set_aside(storage, digest, &identity)?;
-                    return Ok(Verdict::Damaged);
-                }
-                // Another file than before when a push came between: that one is read twice as well.
-                Ok((identity, false)) => wrong = Some(identity),
+        match read_until_sure(storage, digest, &mut |_| Ok(()))? {
+            // Somebody set it aside meanwhile.
+            None => Ok(Verdict::Damaged),
+            Some((identity, Verdict::Right)) => {
+                self.prove(digest, identity);
+                Ok(Verdict::Right)
+            }
+            Some((identity, Verdict::Damaged)) => {
+                self.set_aside(storage, digest, &identity)?;
+                Ok(Verdict::Damaged)
             }
         }
     }
 
-    fn set_aside(
+    /// Sets damaged content aside and says so.
+    pub(super) fn set_aside(
         &self,
         storage: &Storage,
         digest: &Digest,
@@ -197,6 +192,28 @@ impl Integrity {
     }
 }
 
-fn is_empty(digest: &Digest) -> bool {
+/// Reads stored content whole, and once more when it is wrong: a failure of this machine's memory must not condemn
+/// it. `None` when it is not there.
+pub(super) fn read_until_sure(
+    storage: &Storage,
+    digest: &Digest,
+    pace: &mut dyn FnMut(usize) -> Result<(), StorageError>,
+) -> Result<Option<(FileIdentity, Verdict)>, StorageError> {
+    let mut wrong: Option<FileIdentity> = None;
+    loop {
+        match storage.check_content(digest, pace) {
+            Err(StorageError::NotFound) => return Ok(None),
+            Err(error) => return Err(error),
+            Ok((identity, true)) => return Ok(Some((identity, Verdict::Right))),
+            Ok((identity, false)) if wrong == Some(identity) => {
+                return Ok(Some((identity, Verdict::Damaged)));
+            }
+            // Another file than before when a push came between: that one is read twice as well.
+            Ok((identity, false)) => wrong = Some(identity),
+        }
+    }
+}
+
+pub(super) fn is_empty(digest: &Digest) -> bool {
     Digest::of(digest.algorithm(), b"") == *digest
 }

@@ -97,7 +97,7 @@ impl Storage {
     }
 
     /// The clock of the file server, read off a file made for it: the clocks of the servers may differ.
-    fn server_time(directory: &Path) -> Result<SystemTime, StorageError> {
+    pub(in crate::storage) fn server_time(directory: &Path) -> Result<SystemTime, StorageError> {
         let path = directory.join(format!(".clock.{}.tmp", Uuid::new_v4().simple()));
         let file = atomic_file::create_new(&path)?;
         let now = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &path);

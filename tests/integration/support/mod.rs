@@ -56,8 +56,19 @@ impl TestRegistry {
 
     /// A registry without authentication.
     pub(crate) fn open_to_all() -> Self {
+        Self::open_to_all_in(tempfile::tempdir().unwrap())
+    }
+
+    /// The same on a volume in memory where the machine has one, for tests of thousands of small writes.
+    pub(crate) fn in_memory() -> Self {
+        let memory = std::path::Path::new("/dev/shm");
+        let directory = tempfile::tempdir_in(memory).or_else(|_| tempfile::tempdir());
+        Self::open_to_all_in(directory.unwrap())
+    }
+
+    fn open_to_all_in(directory: tempfile::TempDir) -> Self {
         let auth_config = auth::Config { htpasswd: None, ..auth::Config::default() };
-        let directory = Arc::new(tempfile::tempdir().unwrap());
+        let directory = Arc::new(directory);
         Self::build(directory, registry::Config::default(), Limits::default(), auth_config)
     }
 
