@@ -80,6 +80,7 @@ impl Registry {
             if integrity.confirm_size(storage, blob)?.is_none() {
                 return Ok(false);
             }
+            storage.settle_content(&wanted)?;
             storage.link_blob(&name, &wanted)?;
             Ok(storage.blob_size(&name, &wanted)?.is_some())
         };

@@ -245,6 +245,7 @@ impl PutManifest {
         let manifest = Manifest::parse(&self.bytes, self.content_type.as_deref())?;
         self.check_serves_alike(&manifest)?;
         self.check_references(storage, &manifest)?;
+        self.settle_references(storage, &manifest)?;
         storage.write_content(&digest, &self.bytes)?;
         storage.link_manifest(&self.repository, &digest)?;
         // What it needs may have been deleted since it was looked up; then this manifest was not acknowledged.
@@ -296,6 +297,20 @@ impl PutManifest {
         } else {
             Err(crate::oci::ManifestError::MediaTypeMismatch.into())
         }
+    }
+
+    /// What the manifest needs was acknowledged to nobody when another server is in the middle of storing it, or died
+    /// there; with this manifest it is.
+    fn settle_references(&self, storage: &Storage, manifest: &Manifest) -> Result<(), StorageError> {
+        for blob in manifest.required_blobs() {
+            storage.settle_blob(&self.repository, &blob.digest)?;
+        }
+        for child in &manifest.manifests {
+            if !storage.settle_manifest(&self.repository, &child.digest)? {
+                storage.settle_blob(&self.repository, &child.digest)?;
+            }
+        }
+        Ok(())
     }
 
     /// Everything the manifest needs must be in this repository, unless sparse manifests are accepted. The subject need not be (specification,

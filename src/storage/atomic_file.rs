@@ -1,7 +1,7 @@
 //! The only place that makes a name on the volume appear, change or disappear.
 //!
-//! A file is written under a temporary name, flushed, renamed to its own, and the directory flushed: a reader
-//! sees all of it or nothing, and what a caller got `Ok` for survives a power cut. On NFS the outcome of a
+//! A file is written under a temporary name, flushed, and renamed to its own: a reader sees all of it or nothing. That
+//! the name survives a power cut takes flushes of the directories above (`settled`). On NFS the outcome of a
 //! rename is looked up after an error, since a reply that was lost reports a failure for a success
 //! (rename(2), BUGS), and an absence is believed only after the directories above were opened afresh: a client
 //! may answer `ENOENT` from its cache for a minute after another client made the file.
@@ -28,10 +28,12 @@ const ATTEMPTS: usize = 20;
 /// Largest link or record read; larger is damage.
 const SMALL_FILE_LIMIT: u64 = 4096;
 
-/// Flushes a directory: the names in it survive a power cut. Free on NFS, where names are synchronous.
-pub(super) fn sync_directory(directory: &Path) -> Result<(), StorageError> {
+/// Flushes a directory: the names in it survive a power cut. Free on NFS, where names are synchronous. Returns its
+/// inode.
+pub(super) fn sync_directory(directory: &Path) -> Result<u64, StorageError> {
     let file = open_directory(directory).context("open", directory)?;
-    file.sync_all().context("flush", directory)
+    file.sync_all().context("flush", directory)?;
+    Ok(file.metadata().context("look up", directory)?.ino())
 }
 
 /// Flushes a directory, or, when a concurrent delete took it away, the one above it: then that is where the
@@ -40,7 +42,7 @@ pub(super) fn sync_what_is_left(directory: &Path) -> Result<(), StorageError> {
     for ancestor in directory.ancestors().take(4) {
         match sync_directory(ancestor) {
             Err(StorageError::NotFound) => {}
-            result => return result,
+            result => return result.map(drop),
         }
     }
     Err(StorageError::NotFound)
@@ -52,11 +54,11 @@ fn open_directory(directory: &Path) -> io::Result<File> {
     Ok(File::from(rustix::fs::open(directory, flags, Mode::empty())?))
 }
 
-/// Makes a directory and those above it, each one durable before the next thing is done in it, but neither `root`
-/// nor what is directly below it: where those are gone, the share is, and what would be made is on another disk.
-pub(super) fn ensure_directory(root: &Path, directory: &Path) -> Result<(), StorageError> {
+/// Makes a directory and those above it, but neither `root` nor what is directly below it: where those are gone, the
+/// share is, and what would be made is on another disk. Flushes nothing.
+pub(super) fn make_directories(root: &Path, directory: &Path) -> Result<(), StorageError> {
     match fs::create_dir(directory) {
-        Ok(()) => directory.parent().map_or(Ok(()), sync_directory),
+        Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             let parent = directory.parent().filter(|parent| parent.starts_with(root) && *parent != root);
@@ -67,20 +69,21 @@ pub(super) fn ensure_directory(root: &Path, directory: &Path) -> Result<(), Stor
             if above == root {
                 open_directory(parent).map_err(|_| volume_gone()).context("find", parent)?;
             } else {
-                ensure_directory(root, parent)?;
+                make_directories(root, parent)?;
             }
             match fs::create_dir(directory) {
                 Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
                     Err(error).context("make directory", directory)
                 }
-                _ => sync_directory(parent),
+                _ => Ok(()),
             }
         }
         Err(error) => Err(error).context("make directory", directory),
     }
 }
 
-/// Makes a directory of the tree itself, and those above it. Only when a volume is opened.
+/// Makes a directory of the tree itself, and those above it, each one durable before the next. Only when a volume is
+/// opened.
 pub(super) fn make_tree(directory: &Path) -> Result<(), StorageError> {
     if directory.is_dir() {
         return Ok(());
@@ -92,7 +95,7 @@ pub(super) fn make_tree(directory: &Path) -> Result<(), StorageError> {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
             Err(error).context("make directory", directory)
         }
-        _ => directory.parent().map_or(Ok(()), sync_directory),
+        _ => directory.parent().map_or(Ok(()), |parent| sync_directory(parent).map(drop)),
     }
 }
 
@@ -114,7 +117,8 @@ pub(super) fn create_new(path: &Path) -> Result<File, StorageError> {
     OpenOptions::new().read(true).write(true).create_new(true).open(path).context("create", path)
 }
 
-/// Makes `directory/name` hold `bytes`, durably, whole at every instant, with the directories it needs.
+/// Makes `directory/name` hold `bytes`, whole at every instant, with the directories it needs. The bytes are flushed,
+/// the names are not: that is for `Storage::settle`.
 pub(super) fn put(root: &Path, directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
     let path = directory.join(name);
     let mut attempt = 0;
@@ -129,21 +133,16 @@ pub(super) fn put(root: &Path, directory: &Path, name: &str, bytes: &[u8]) -> Re
 
 fn try_put(root: &Path, directory: &Path, path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
     match fs::create_dir(directory) {
-        Ok(()) => directory.parent().map_or(Ok(()), sync_directory)?,
+        Ok(()) => {}
+        // Bytes are flushed before they have this name, whoever wrote them.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let found = open_small(path);
-            if found.is_none() || found.as_deref() == Some(bytes) {
-                // Another server made these names a moment ago, and may not have flushed them yet.
-                sync_above(directory)?;
-            }
-            if found.as_deref() == Some(bytes) {
-                return sync_directory(directory);
+            if open_small(path).as_deref() == Some(bytes) {
+                return Ok(());
             }
         }
-        Err(_) => ensure_directory(root, directory)?,
+        Err(_) => make_directories(root, directory)?,
     }
-    replace(directory, path, bytes, true)?;
-    sync_what_is_left(directory)
+    replace(directory, path, bytes, true)
 }
 
 /// Makes `directory/name` hold `bytes` unless the name is there already, readable by the owner only.
@@ -161,12 +160,7 @@ pub(super) fn put_once(directory: &Path, name: &str, bytes: &[u8]) -> Result<(),
         }
     });
     let _ = fs::remove_file(&temporary);
-    linked.and_then(|()| sync_directory(directory))
-}
-
-/// Flushes the two directories above: the depth below which the tree's directories are made on demand.
-fn sync_above(directory: &Path) -> Result<(), StorageError> {
-    directory.ancestors().skip(1).take(2).try_for_each(sync_directory)
+    linked.and_then(|()| sync_directory(directory).map(drop))
 }
 
 /// As [`put`], in a directory that is there, and not durable: for what may be lost in a power cut.

@@ -147,14 +147,11 @@ impl Storage {
         let destination = directory.join(DATA);
         for _ in 0..2 {
             if let Some(found) = self.find_stored(digest)?.filter(|found| self.keeps(found, pushed, digest)) {
-                atomic_file::sync_directory(&directory)?;
-                if let Some(shard) = directory.parent() {
-                    atomic_file::sync_directory(shard)?;
-                }
+                self.settle_content(digest)?;
                 atomic_file::remove_leftover(from);
                 return Ok(Published { inode: found.inode() });
             }
-            atomic_file::ensure_directory(self.layout.v2(), &directory)?;
+            atomic_file::make_directories(self.layout.v2(), &directory)?;
             let arrived = || {
                 let found = self.find_stored(digest).ok().flatten();
                 !from.exists() && found.is_some_and(|found| found.is_inode(pushed.inode))
@@ -164,7 +161,7 @@ impl Storage {
                 Err(StorageError::NotFound) if from.exists() => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    atomic_file::sync_directory(&directory)?;
+                    self.settle_content(digest)?;
                     return Ok(Published { inode: pushed.inode });
                 }
             }
@@ -175,6 +172,22 @@ impl Storage {
     fn keeps(&self, found: &FileIdentity, pushed: &Pushed<'_>, digest: &Digest) -> bool {
         found.size == pushed.size
             && ((pushed.is_known_good)(found) || found.size <= REREAD_LIMIT && self.is_good(digest))
+    }
+
+    /// Makes durable that content is stored, when another server may have stored it and not be done.
+    pub fn settle_content(&self, digest: &Digest) -> Result<(), StorageError> {
+        let directory = self.layout.blob_directory(digest);
+        self.settle(&directory, directory.parent().unwrap_or(&directory))
+    }
+
+    /// Makes durable that a repository has a blob, when another server may have put it there and not be done.
+    /// `Ok(false)` when it does not have it.
+    pub fn settle_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
+        let Some(target) = self.blob_target(repository, digest)? else { return Ok(false) };
+        self.settle_content(&target)?;
+        let link = self.layout.layer_link(repository, digest);
+        self.settle(&link, link.parent().unwrap_or(&link))?;
+        Ok(true)
     }
 
     /// Whether a blob can be read in a repository: the last look before an acknowledgement. Which file it is.

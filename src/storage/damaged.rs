@@ -78,7 +78,7 @@ impl Storage {
         }
         let data = directory.join(DATA);
         let shelf = self.layout.damaged();
-        atomic_file::ensure_directory(self.layout.v2(), &shelf)?;
+        atomic_file::make_directories(self.layout.v2(), &shelf)?;
         let name =
             format!("{}-{}-{}", digest.algorithm().as_str(), digest.encoded(), Uuid::new_v4().simple());
         let aside = shelf.join(&name);
@@ -92,7 +92,7 @@ impl Storage {
         if !is_it {
             atomic_file::move_if_absent(&aside, &data)?;
         }
-        atomic_file::sync_directory(&shelf)?;
+        self.settle_permanent(&shelf)?;
         atomic_file::sync_directory(&directory)?;
         Ok(is_it)
     }
@@ -124,10 +124,10 @@ impl Storage {
             return Ok(false);
         }
         let directory = self.layout.blob_directory(&aside.digest);
-        atomic_file::ensure_directory(self.layout.v2(), &directory)?;
+        atomic_file::make_directories(self.layout.v2(), &directory)?;
         let moved = atomic_file::move_if_absent(&self.set_aside_path(aside), &directory.join(DATA))?;
-        atomic_file::sync_directory(&directory)?;
-        atomic_file::sync_directory(&self.layout.damaged())?;
+        self.settle_content(&aside.digest)?;
+        self.settle_permanent(&self.layout.damaged())?;
         Ok(moved)
     }
 

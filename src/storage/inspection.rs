@@ -186,7 +186,8 @@ impl Storage {
     /// Makes the directories that a repository must have.
     pub fn complete_repository(&self, repository: &RepositoryName) -> Result<(), StorageError> {
         for directory in self.layout.required_directories(repository) {
-            atomic_file::ensure_directory(self.layout.v2(), &directory)?;
+            atomic_file::make_directories(self.layout.v2(), &directory)?;
+            self.settle_permanent(&directory)?;
         }
         Ok(())
     }

@@ -20,8 +20,14 @@ impl Storage {
         Ok(digest)
     }
 
-    /// Makes `directory/link` name `digest`, durably.
+    /// Makes `directory/link` name `digest`, durably. The directory above is one that is never removed.
     pub(super) fn write_link(&self, directory: &Path, digest: &Digest) -> Result<(), StorageError> {
+        self.write_link_unsettled(directory, digest)?;
+        self.settle(directory, directory.parent().unwrap_or(directory))
+    }
+
+    /// Makes `directory/link` name `digest`: whole when it survives a power cut, which it need not.
+    pub(super) fn write_link_unsettled(&self, directory: &Path, digest: &Digest) -> Result<(), StorageError> {
         atomic_file::put(self.layout.v2(), directory, LINK, digest.as_str().as_bytes())
     }
 

@@ -46,16 +46,29 @@ impl Storage {
     pub fn write_content(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StorageError> {
         let directory = self.layout.blob_directory(digest);
         atomic_file::put(self.layout.v2(), &directory, DATA, bytes)?;
-        // When another server made the directory, its own flush may still be under way.
-        directory.parent().map_or(Ok(()), atomic_file::sync_directory)
+        self.settle_content(digest)
     }
 
     /// Makes a manifest exist in a repository, durably. The caller has stored its content.
     pub fn link_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
         self.ensure_repository(repository)?;
-        // A volume from registry:2 may have `_layers` without this one.
-        atomic_file::ensure_directory(self.layout.v2(), &self.layout.tags(repository))?;
         self.write_link(&self.layout.revision_link(repository, digest), digest)
+    }
+
+    /// Makes durable that a repository has a manifest, when another server may have put it there and not be done.
+    /// `Ok(false)` when it does not have it.
+    pub fn settle_manifest(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<bool, StorageError> {
+        if !self.has_manifest(repository, digest)? {
+            return Ok(false);
+        }
+        self.settle_content(digest)?;
+        let link = self.layout.revision_link(repository, digest);
+        self.settle(&link, link.parent().unwrap_or(&link))?;
+        Ok(true)
     }
 
     /// Takes a manifest out of a repository. `Ok(false)` when it was not in it.

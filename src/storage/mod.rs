@@ -23,6 +23,7 @@ mod links;
 mod manifests;
 mod open;
 mod referrers;
+mod settled;
 mod shared_secret;
 mod space;
 mod subjects;
@@ -41,12 +42,14 @@ pub use tags::TagLink;
 pub use uploads::{ClaimedUpload, UploadCommit};
 
 use layout::Layout;
+use settled::Settled;
 
 /// A volume. See the module for its promise.
 #[derive(Debug)]
 pub struct Storage {
     layout: Layout,
     config: Config,
+    settled: Settled,
 }
 
 #[cfg(test)]

@@ -2,13 +2,14 @@
 
 use std::{
     fs, io,
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use uuid::Uuid;
 
-use super::{Storage, StorageError, atomic_file, layout::Layout};
+use super::{Storage, StorageError, atomic_file, layout::Layout, settled::Settled};
 use crate::oci::RepositoryName;
 
 /// Where the volume is.
@@ -81,8 +82,9 @@ impl Storage {
                 config.root.join(DEEP_V2)
             }
         };
-        let storage = Self { layout: Layout::new(v2), config };
+        let storage = Self { layout: Layout::new(v2), config, settled: Settled::default() };
         storage.complete_tree()?;
+        storage.settle_tree()?;
         if let Err(error) = remember(&storage.config) {
             // An account that may only read its configuration serves all the same.
             tracing::warn!(%error, "a share that is not mounted will not be noticed: cannot note that this storage is in use");
@@ -97,7 +99,7 @@ impl Storage {
     pub fn open_existing(mut config: Config) -> Result<Self, OpenError> {
         config.root = absolute(&config.root);
         let v2 = find_tree(&config.root)?.ok_or_else(|| OpenError::NoTree { root: config.root.clone() })?;
-        Ok(Self { layout: Layout::new(v2), config })
+        Ok(Self { layout: Layout::new(v2), config, settled: Settled::default() })
     }
 
     /// The `v2` directory everything is below.
@@ -129,22 +131,36 @@ impl Storage {
         Ok(())
     }
 
+    /// Makes the names that lead to the tree durable: another server may have made them a moment ago, and died.
+    fn settle_tree(&self) -> Result<(), OpenError> {
+        let root = self.config.root.as_path();
+        for directory in self.layout.v2().ancestors().take_while(|ancestor| ancestor.starts_with(root)) {
+            match atomic_file::sync_directory(directory) {
+                // A read-only volume still serves pulls.
+                Ok(_) | Err(StorageError::ReadOnly { .. }) => {}
+                Err(source) => return Err(OpenError::Storage { root: root.to_path_buf(), source }),
+            }
+        }
+        // Above the root nothing is ours, and it may not be ours to look at.
+        let _ = root.parent().map(atomic_file::sync_directory);
+        Ok(())
+    }
+
     /// Makes the directories without which registry:2 does not see a repository, or deletes its data when it
     /// collects garbage. `_layers` comes last: where it is, the others are.
     pub(super) fn ensure_repository(&self, repository: &RepositoryName) -> Result<(), StorageError> {
-        let layers = self.layout.layers(repository);
-        if layers.is_dir() {
+        let (layers, tags) = (self.layout.layers(repository), self.layout.tags(repository));
+        let found = fs::metadata(&layers).ok().filter(fs::Metadata::is_dir);
+        if found.is_some_and(|found| self.settled.contains(&layers, found.ino())) {
             return Ok(());
         }
-        for directory in [
-            self.layout.revisions(repository),
-            self.layout.tags(repository),
-            self.layout.uploads(repository),
-            layers,
-        ] {
-            atomic_file::ensure_directory(self.layout.v2(), &directory)?;
+        let (revisions, uploads) = (self.layout.revisions(repository), self.layout.uploads(repository));
+        for directory in [&revisions, &tags, &uploads, &layers] {
+            atomic_file::make_directories(self.layout.v2(), directory)?;
         }
-        Ok(())
+        // Whoever made them: another server may not have come to it yet, or have died.
+        self.settle_permanent(&tags)?;
+        self.settle_permanent(&layers)
     }
 
     /// Tries the volume: lists its top, then writes and removes a file.

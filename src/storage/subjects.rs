@@ -43,7 +43,7 @@ impl Storage {
         subjects: &Subjects,
     ) -> Result<(), StorageError> {
         let directory = self.layout.referrers_root(repository);
-        atomic_file::ensure_directory(self.layout.v2(), &directory)?;
+        atomic_file::make_directories(self.layout.v2(), &directory)?;
         atomic_file::put_volatile(&directory, SUBJECTS, &encode(subjects))
     }
 }

@@ -58,8 +58,11 @@ impl Storage {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        self.write_link(&self.layout.tag_index(repository, tag, digest), digest)?;
-        self.write_link(&self.layout.tag_current(repository, tag), digest)
+        // What a tag once named is of use to people only: it is not worth a flush.
+        self.write_link_unsettled(&self.layout.tag_index(repository, tag, digest), digest)?;
+        let current = self.layout.tag_current(repository, tag);
+        self.write_link_unsettled(&current, digest)?;
+        self.settle(&current, &self.layout.tags(repository))
     }
 
     /// Removes a tag; the manifest stays. `Ok(false)` when there was none.

@@ -3,5 +3,13 @@
 //!
 //! Needs `/dev/fuse`, and root or `fusermount3`: `cargo test --features volume-tests --test power_loss`.
 #![allow(clippy::disallowed_methods, reason = "tests write files of their own")]
+#![expect(clippy::print_stdout, reason = "seeds and counts belong into the test log")]
 
+mod check;
+mod cuts;
+mod history;
+mod image;
+mod server;
 mod strict_file_system;
+mod traffic;
+mod two_servers;

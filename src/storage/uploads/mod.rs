@@ -36,7 +36,7 @@ impl Storage {
         let upload = UploadId::random();
         let directory = self.layout.upload(repository, &upload);
         if !atomic_file::make_directory(&directory)? {
-            atomic_file::ensure_directory(self.layout.v2(), &directory)?;
+            atomic_file::make_directories(self.layout.v2(), &directory)?;
         }
         atomic_file::create_new(&directory.join(DATA))?;
         if algorithm != Algorithm::Sha256 {

@@ -144,8 +144,11 @@ impl Disk {
 
     /// A directory is flushed: its changes of names are durable, with all that they come after.
     fn flush_names(&mut self, directory: Inode) {
-        let pending = std::mem::take(&mut self.pending);
         let in_it = |change: &Pending| change.bindings.iter().any(|binding| binding.directory == directory);
+        if !self.pending.iter().any(in_it) {
+            return;
+        }
+        let pending = std::mem::take(&mut self.pending);
         let wanted: Vec<bool> = pending.iter().map(in_it).collect();
         let chosen = with_what_they_need(&pending, &wanted);
         for (change, chosen) in pending.into_iter().zip(chosen) {
@@ -273,6 +276,15 @@ impl Tree {
             }
         }
         Ok(())
+    }
+
+    /// Leaves out the files that are not wanted, and directories that lead to none that is.
+    pub(crate) fn only(mut self, wanted: impl Fn(&str) -> bool) -> Self {
+        let kept: Vec<String> = self.0.keys().filter(|path| wanted(path)).cloned().collect();
+        let leads =
+            |path: &str| kept.iter().any(|kept| kept == path || kept.starts_with(&format!("{path}/")));
+        self.0.retain(|path, _| leads(path));
+        self
     }
 
     /// A number that is the same for equal trees.

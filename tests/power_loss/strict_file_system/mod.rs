@@ -72,7 +72,12 @@ impl StrictFileSystem {
 
     /// All changes and flushes so far.
     pub(crate) fn journal(&self) -> Vec<Record> {
-        self.lock().journal.clone()
+        self.journal_from(0)
+    }
+
+    /// Those from a position on.
+    pub(crate) fn journal_from(&self, position: usize) -> Vec<Record> {
+        self.lock().journal[position..].to_vec()
     }
 
     fn lock(&self) -> MutexGuard<'_, Live> {
