@@ -245,6 +245,8 @@ fn repositories_are_listed_by_components_and_by_page() {
     let volume = volume();
     for name in ["a", "a/b", "a-b", "ab", "z/y/x"] {
         volume.storage.ensure_repository(&name.parse().unwrap()).unwrap();
+        let layers = volume.v2().join("repositories").join(name).join("_layers");
+        assert!(layers.is_dir(), "without it registry:2 deletes the data of {name}");
     }
     let list = |last, limit| -> Vec<String> {
         volume.storage.list_repositories(last, limit).unwrap().iter().map(ToString::to_string).collect()

@@ -57,6 +57,9 @@ pub(crate) fn check_tree(tree: &Tree, known: &mut Known) -> Result<(), String> {
                     return Err(format!("{path} has the bytes of {found}, {} of them", bytes.len()));
                 }
             }
+            ["repositories", .., "_manifests", "tags", name] => {
+                return Err(format!("{path}: registry:2 takes {name} for a tag"));
+            }
             ["repositories", .., algorithm, hex, "link"]
                 if hex != "current" && bytes.as_slice() != format!("{algorithm}:{hex}").as_bytes() =>
             {

@@ -12,4 +12,5 @@ mod image;
 mod server;
 mod strict_file_system;
 mod traffic;
+mod two_clients;
 mod two_servers;
