@@ -162,7 +162,9 @@ fn paths_on_the_volume_come_from_the_layout_alone() {
 #[test]
 fn a_name_on_the_volume_changes_in_one_place() {
     for source in sources().iter().filter(|source| source.room() == "storage" && !source.is_test()) {
-        let allowed = source.path.ends_with("storage/atomic_file.rs");
+        // The doctor's scratch directory is no part of the tree; its bare calls are what it tries.
+        let allowed = source.path.ends_with("storage/atomic_file.rs")
+            || source.path.ends_with("storage/doctor/scratch.rs");
         for word in ["fs::rename", "fs::remove", "fs::hard_link", "fs::create_dir", "create_new(true)"] {
             assert!(
                 allowed || !source.code.contains(word),

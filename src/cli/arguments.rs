@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    add_user::AddUser, cert::Cert, check_config::CheckConfig, export_referrers::ExportReferrers,
-    list_users::ListUsers, remove_user::RemoveUser, serve::Serve, set_password::SetPassword, verify::Verify,
+    add_user::AddUser, cert::Cert, check_config::CheckConfig, doctor::Doctor,
+    export_referrers::ExportReferrers, list_users::ListUsers, remove_user::RemoveUser, serve::Serve,
+    set_password::SetPassword, verify::Verify,
 };
 
 /// A private OCI image registry for a shared volume: one binary, in place of registry:2
@@ -22,6 +23,7 @@ pub(super) enum Command {
     Serve(Serve),
     Verify(Verify),
     CheckConfig(CheckConfig),
+    Doctor(Doctor),
     AddUser(AddUser),
     SetPassword(SetPassword),
     RemoveUser(RemoveUser),
@@ -36,6 +38,7 @@ impl Command {
             Self::Serve(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
+            Self::Doctor(command) => command.run(),
             Self::AddUser(command) => command.run(),
             Self::SetPassword(command) => command.run(),
             Self::RemoveUser(command) => command.run(),

@@ -12,7 +12,7 @@ use clap::Args;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{first_steps, metrics};
+use super::{first_look, first_steps, metrics};
 use crate::{
     api::{self, ApiState},
     auth::{Authenticator, Policy},
@@ -112,7 +112,7 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
         })?;
     let address = listener.local_addr()?;
     let certificates = certificates(&config)?;
-    let registry = registry(&config, &shutdown)?;
+    let registry = registry(&config, &shutdown).await?;
     serve_metrics(&config, &registry, &shutdown).await?;
     let application =
         application(&config, registry, certificates.ca_certificate.as_deref(), address.port(), &shutdown)?;
@@ -129,9 +129,10 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
 }
 
 /// The registry over the volume, which is watched from now on.
-fn registry(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Registry> {
+async fn registry(config: &Config, shutdown: &CancellationToken) -> anyhow::Result<Registry> {
     let storage = Storage::open(config.storage.clone())?;
     tracing::info!(directory = %storage.directory().display(), "serving the volume");
+    first_look::tell(&config.storage, storage.directory()).await;
     let registry = Registry::new(storage, config.registry.clone());
     tokio::spawn(registry.clone().watch_volume(shutdown.clone()));
     Ok(registry)

@@ -16,7 +16,10 @@
 //! Each `link` is a digest without a newline. All but the last three lines is the tree of registry:2, which
 //! skips directories that begin with `_` in a repository and never looks beside `blobs` and `repositories`.
 
-use std::path::{Path, PathBuf};
+use std::{
+    ffi::OsStr,
+    path::{Path, PathBuf},
+};
 
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 
@@ -26,6 +29,47 @@ pub(super) const DATA: &str = "data";
 pub(super) const LINK: &str = "link";
 /// Name of the file that remembers the subjects of a repository's manifests.
 pub(super) const SUBJECTS: &str = "subjects";
+
+/// Where the doctor may make names: in our private directory or, where there is none yet, beside where it will be, so
+/// that it does not look as if the volume had been in use.
+#[derive(Clone, Debug)]
+pub(super) struct DoctorDirectory {
+    parent: PathBuf,
+    prefix: &'static str,
+}
+
+impl DoctorDirectory {
+    /// `v2` as it was found; `None` below a root that holds no registry.
+    pub(super) fn new(root: &Path, v2: Option<&Path>) -> Self {
+        let private = v2.map(|v2| Layout::new(v2.to_path_buf()).private());
+        match private.filter(|private| private.is_dir()) {
+            Some(parent) => Self { parent, prefix: "doctor-" },
+            None => Self { parent: v2.unwrap_or(root).to_path_buf(), prefix: ".pakhuis-doctor-" },
+        }
+    }
+
+    /// The directory in which all of it is.
+    pub(super) fn parent(&self) -> &Path {
+        &self.parent
+    }
+
+    /// The directory of one run, which has an id of 32 hexadecimal digits.
+    pub(super) fn scratch(&self, id: &str) -> PathBuf {
+        self.parent.join(format!("{}{id}", self.prefix))
+    }
+
+    /// Whether a name in the parent is the directory of a run.
+    pub(super) fn is_scratch(&self, name: &OsStr) -> bool {
+        name.to_str()
+            .and_then(|name| name.strip_prefix(self.prefix))
+            .is_some_and(|id| id.len() == 32 && id.bytes().all(|byte| byte.is_ascii_hexdigit()))
+    }
+
+    /// Where the doctors of two hosts meet.
+    pub(super) fn meeting(&self) -> PathBuf {
+        self.parent.join(format!("{}meeting", self.prefix))
+    }
+}
 
 /// Paths below one `v2` directory.
 #[derive(Clone, Debug)]

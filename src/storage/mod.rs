@@ -15,6 +15,7 @@ mod atomic_file;
 mod blobs;
 mod catalog;
 mod damaged;
+pub mod doctor;
 mod error;
 mod file_identity;
 mod inspection;

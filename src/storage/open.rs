@@ -64,8 +64,8 @@ pub enum OpenError {
     Remembered { path: PathBuf, source: io::Error },
 }
 
-const V2: &str = "v2";
-const DEEP_V2: &str = "docker/registry/v2";
+pub(super) const V2: &str = "v2";
+pub(super) const DEEP_V2: &str = "docker/registry/v2";
 
 impl Storage {
     /// Opens the volume of `config.root`; makes the tree when there is none and never was.
@@ -186,8 +186,14 @@ fn find_tree(root: &Path) -> Result<Option<PathBuf>, OpenError> {
     }
 }
 
-fn is_tree(v2: &Path) -> bool {
+pub(super) fn is_tree(v2: &Path) -> bool {
     v2.join("blobs").is_dir() || v2.join("repositories").is_dir()
+}
+
+/// Whether the root is noted as one that was in use.
+pub(super) fn is_remembered(config: &Config, root: &Path) -> bool {
+    let noted = config.remembered_roots.as_deref().map(read_remembered);
+    noted.is_some_and(|noted| noted.is_ok_and(|text| text.lines().any(|line| Path::new(line) == root)))
 }
 
 fn refuse_if_remembered(config: &Config) -> Result<(), OpenError> {
@@ -218,6 +224,6 @@ fn read_remembered(path: &Path) -> Result<String, OpenError> {
     }
 }
 
-fn absolute(path: &Path) -> PathBuf {
+pub(super) fn absolute(path: &Path) -> PathBuf {
     std::path::absolute(path).unwrap_or_else(|_| path.to_path_buf())
 }

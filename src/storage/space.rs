@@ -1,5 +1,7 @@
 //! How much room the volume has, as far as the file server says.
 
+use std::path::Path;
+
 use super::{Storage, StorageError, atomic_file, error::IoContext};
 
 /// Room on the volume. What a file server reports may be old, a quota or a thin pool: good for refusing early,
@@ -27,6 +29,17 @@ impl Space {
             || self.total_files > 0 && self.free_files < KEEP_FREE_FILES.min(self.total_files / 20)
     }
 
+    /// Asks the file system that `directory` is on.
+    pub(super) fn of(directory: &Path) -> Result<Self, StorageError> {
+        let found = rustix::fs::statvfs(directory).context("look up", directory)?;
+        Ok(Self {
+            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
+            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
+            free_files: found.f_favail,
+            total_files: found.f_files,
+        })
+    }
+
     /// How many bytes are kept back on this volume.
     pub fn bytes_kept(&self, keep_free: u64) -> u64 {
         keep_free.min(self.total_bytes / 20)
@@ -38,13 +51,7 @@ impl Storage {
     pub fn space(&self) -> Result<Space, StorageError> {
         let blobs = self.layout.blobs();
         atomic_file::require_directory(&blobs)?;
-        let found = rustix::fs::statvfs(&blobs).context("look up", &blobs)?;
-        Ok(Space {
-            free_bytes: found.f_bavail.saturating_mul(found.f_frsize),
-            total_bytes: found.f_blocks.saturating_mul(found.f_frsize),
-            free_files: found.f_favail,
-            total_files: found.f_files,
-        })
+        Space::of(&blobs)
     }
 
     /// Bytes kept free for metadata (`storage.keep_free`).

@@ -6,6 +6,7 @@ mod auth;
 mod bad_input;
 mod blobs;
 mod client_bugs;
+mod doctor;
 mod damage;
 mod inherited_volume;
 mod manifests;

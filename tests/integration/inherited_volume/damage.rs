@@ -33,7 +33,7 @@ fn cut(path: &Path) {
     fs::write(path, &bytes[..bytes.len() / 2]).unwrap();
 }
 
-const DAMAGES: [Damage; 17] = [
+const DAMAGES: [Damage; 16] = [
     damage("empty tag link", |tree, _| empty(&tree.tag(REPOSITORY, "v1")), 404, 200, 200),
     damage("torn tag link", |tree, _| cut(&tree.tag(REPOSITORY, "v1")), 404, 200, 200),
     damage("tag without link", |tree, _| fs::remove_file(tree.tag(REPOSITORY, "v1")).unwrap(), 404, 200, 200),
@@ -101,7 +101,6 @@ const DAMAGES: [Damage; 17] = [
         200,
         404,
     ),
-    damage("empty layer", |tree, image| empty(&tree.data(&layer(image))), 200, 200, 404),
     damage(
         "no blob directory",
         |tree, image| {
