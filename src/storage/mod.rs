@@ -22,6 +22,7 @@ mod inspection;
 mod layout;
 mod links;
 mod manifests;
+mod name_locks;
 mod open;
 mod referrers;
 mod settled;

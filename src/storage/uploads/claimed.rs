@@ -127,6 +127,9 @@ impl Storage {
         let directory = self.layout.upload(repository, upload);
         let data = directory.join(DATA);
         let path = directory.join(format!("{DATA}.{}", Uuid::new_v4().simple()));
+        // Another server may have given the upload back a moment ago. And what is renamed must be what is opened
+        // under the new name then, not a file that this client remembers.
+        atomic_file::look_again(&directory);
         match atomic_file::rename(&data, &path, || path.exists()) {
             Err(StorageError::NotFound) => {
                 self.require_upload(repository, upload)?;
