@@ -7,7 +7,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{sync::Semaphore, time::timeout};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    time::timeout,
+};
 
 use super::{RegistryError, volume_watch::VolumeWatch};
 
@@ -50,6 +53,16 @@ impl Blocking {
         work: Work,
         operation: impl FnOnce() -> T + Send + 'static,
     ) -> Result<T, RegistryError> {
+        self.run_or_undo(work, operation, drop).await
+    }
+
+    /// The same; `undo` gets a result that nobody waits for any more, on the thread that may block.
+    pub(super) async fn run_or_undo<T: Send + 'static>(
+        &self,
+        work: Work,
+        operation: impl FnOnce() -> T + Send + 'static,
+        undo: impl FnOnce(T) + Send + 'static,
+    ) -> Result<T, RegistryError> {
         if self.watch.is_hung() {
             self.watch.note_refused_hung();
             return Err(RegistryError::Unavailable(self.deadline));
@@ -63,20 +76,24 @@ impl Blocking {
             return Err(self.timed_out());
         };
         let place = place.map_err(|_| RegistryError::Internal)?;
-        let mut task = tokio::task::spawn_blocking(move || {
-            let result = operation();
+        let (sender, mut receiver) = oneshot::channel();
+        tokio::task::spawn_blocking(move || {
+            if let Err(unwanted) = sender.send(operation()) {
+                undo(unwanted);
+            }
             drop(place);
-            result
         });
         for _ in 0..periods {
-            if let Ok(result) = timeout(self.deadline, &mut task).await {
+            if let Ok(result) = timeout(self.deadline, &mut receiver).await {
                 return result.map_err(|_| RegistryError::Internal);
             }
             if self.watch.is_hung() {
                 break;
             }
         }
-        Err(self.timed_out())
+        // From here on a result is undone; one that came at this very moment is taken.
+        receiver.close();
+        receiver.try_recv().map_err(|_| self.timed_out())
     }
 
     fn timed_out(&self) -> RegistryError {
@@ -101,6 +118,14 @@ mod tests {
         }
         assert_eq!(blocking.lookups.available_permits(), 0);
         assert!(blocking.run(Work::Read, || 1).await.is_ok(), "other kinds of work go on");
+        let (undone, undo) = std::sync::mpsc::channel();
+        let late = blocking.run_or_undo(
+            Work::Write,
+            || std::thread::sleep(Duration::from_millis(400)),
+            move |()| undone.send(()).unwrap(),
+        );
+        assert!(late.await.is_err());
+        assert!(undo.recv_timeout(Duration::from_secs(10)).is_ok(), "what comes too late is undone");
         drop(release);
         tokio::time::sleep(Duration::from_millis(50)).await;
         assert!(blocking.run(Work::Lookup, || 1).await.is_ok(), "and all goes on when it answers again");

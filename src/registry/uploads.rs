@@ -24,7 +24,20 @@ impl Registry {
     ) -> Result<UploadId, RegistryError> {
         let name = repository.clone();
         self.inner.watch.require_room(&self.inner.storage)?;
-        self.storage(Work::Lookup, move |storage| storage.start_upload(&name, algorithm)).await
+        let (storage, undo_name, undo_on) =
+            (self.inner.storage.clone(), repository.clone(), self.inner.storage.clone());
+        let start = move || storage.start_upload(&name, algorithm);
+        // An upload whose client was told that the volume does not answer is known to nobody.
+        let undo = move |started: Result<UploadId, StorageError>| {
+            if let Ok(upload) = started {
+                let _ = undo_on.cancel_upload(&undo_name, &upload);
+            }
+        };
+        let started = self.inner.blocking.run_or_undo(Work::Lookup, start, undo).await?;
+        if let Err(error) = &started {
+            self.inner.watch.note(error);
+        }
+        Ok(started?)
     }
 
     /// How many bytes of an upload were acknowledged.

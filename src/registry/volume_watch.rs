@@ -172,6 +172,9 @@ impl VolumeWatch {
     fn ask(&self, storage: &Storage) {
         self.0.asked.store(self.now(), Relaxed);
         let answer = storage.space();
+        if answer.is_ok() {
+            Storage::tidy_up();
+        }
         if self.passed_since(&self.0.asked).is_some_and(|waited| waited >= HUNG_AFTER) {
             tracing::warn!("the volume answers again");
         }

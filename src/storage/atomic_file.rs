@@ -21,6 +21,7 @@ use uuid::Uuid;
 use super::{
     error::{IoContext, StorageError},
     file_identity::FileIdentity,
+    leftovers::Leftover,
     name_locks,
 };
 
@@ -36,7 +37,7 @@ const SMALL_FILE_LIMIT: u64 = 4096;
 /// Flushes a directory: the names in it survive a power cut. Free on NFS, where names are synchronous. Returns its
 /// inode.
 pub(super) fn sync_directory(directory: &Path) -> Result<u64, StorageError> {
-    let file = open_directory(directory).context("open", directory)?;
+    let file = open_again(directory, || open_directory(directory)).context("open", directory)?;
     file.sync_all().context("flush", directory)?;
     Ok(file.metadata().context("look up", directory)?.ino())
 }
@@ -164,7 +165,7 @@ pub(super) fn put_once(directory: &Path, name: &str, bytes: &[u8]) -> Result<(),
             _ => Ok(()),
         }
     });
-    let _ = fs::remove_file(&temporary);
+    remove_leftover(&temporary);
     linked.and_then(|()| sync_directory(directory).map(drop))
 }
 
@@ -182,8 +183,8 @@ fn replace(directory: &Path, path: &Path, bytes: &[u8], durable: bool) -> Result
     let renamed =
         written.and_then(|()| rename(&temporary, path, || open_small(path).as_deref() == Some(bytes)));
     if renamed.is_err() {
-        // A temporary file that cannot be removed either is swept later; the first error is the one to report.
-        let _ = fs::remove_file(&temporary);
+        // The first error is the one to report.
+        remove_leftover(&temporary);
     }
     renamed
 }
@@ -252,14 +253,31 @@ pub(super) fn remove(root: &Path, path: &Path) -> Result<bool, StorageError> {
     }
 }
 
-/// Removes a file that is only in the way; what is left behind is swept later.
+/// Removes a file that is only in the way and whose name nobody else uses; later, when it cannot be now.
 pub(super) fn remove_leftover(path: &Path) {
-    let _ = fs::remove_file(path);
+    Leftover::File(path.to_path_buf()).clear();
 }
 
-/// Removes a directory and all in it that can be removed. Never follows a symbolic link.
-pub(super) fn remove_leftover_tree(path: &Path) {
-    let _ = fs::remove_dir_all(path);
+/// Removes a file. It need not be there.
+pub(super) fn try_remove_file(path: &Path) -> io::Result<()> {
+    unless(&[io::ErrorKind::NotFound], fs::remove_file(path))
+}
+
+/// Removes a directory and all in it. It need not be there. Never follows a symbolic link.
+pub(super) fn try_remove_tree(path: &Path) -> io::Result<()> {
+    unless(&[io::ErrorKind::NotFound], fs::remove_dir_all(path))
+}
+
+/// Removes a directory if it is there and empty; a concurrent writer's file keeps it.
+pub(super) fn try_remove_directory(path: &Path) -> io::Result<()> {
+    unless(&[io::ErrorKind::NotFound, io::ErrorKind::DirectoryNotEmpty], fs::remove_dir(path))
+}
+
+fn unless(fine: &[io::ErrorKind], result: io::Result<()>) -> io::Result<()> {
+    match result {
+        Err(error) if fine.contains(&error.kind()) => Ok(()),
+        result => result,
+    }
 }
 
 /// Removes a directory if it is empty; a concurrent writer's file keeps it.
@@ -430,5 +448,17 @@ pub(super) fn names(root: &Path, directory: &Path) -> Result<Option<Vec<String>>
 
 /// Opens a file that is there for writing.
 pub(super) fn open_to_write(path: &Path) -> Result<File, StorageError> {
-    OpenOptions::new().read(true).write(true).open(path).context("open", path)
+    open_again(path, || OpenOptions::new().read(true).write(true).open(path)).context("open", path)
+}
+
+/// Opens what must be there: an absence is believed only after the directory above was opened afresh.
+fn open_again(path: &Path, open: impl Fn() -> io::Result<File>) -> io::Result<File> {
+    match open() {
+        Err(error) if is_stale(&error) => {
+            // What opening it says is said by the second try as well.
+            let _ = path.parent().map(open_directory);
+            open()
+        }
+        result => result,
+    }
 }

@@ -20,6 +20,7 @@ mod error;
 mod file_identity;
 mod inspection;
 mod layout;
+mod leftovers;
 mod links;
 mod manifests;
 mod name_locks;

@@ -14,6 +14,7 @@ use super::{
     Storage, atomic_file,
     error::{IoContext, StorageError},
     layout::LINK,
+    leftovers::Leftover,
 };
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -190,16 +191,8 @@ impl Storage {
         Ok(Some(tags))
     }
 
-    /// Removes what is left of a deleted tag. A push that comes back to the tag meanwhile keeps its files: its
-    /// `current` is not empty, and its entry in `index` is not needed to read the tag.
+    /// Removes what is left of a deleted tag, which would go on being listed.
     pub(super) fn remove_tag_directories(&self, repository: &RepositoryName, tag: &Tag) {
-        let directory = self.layout.tag(repository, tag);
-        let current = directory.join("current");
-        atomic_file::remove_old_temporaries(&current);
-        atomic_file::remove_directory_if_empty(&current);
-        if !current.exists() {
-            atomic_file::remove_leftover_tree(&directory.join("index"));
-            atomic_file::remove_directory_if_empty(&directory);
-        }
+        Leftover::Tag(self.layout.tag(repository, tag)).clear();
     }
 }

@@ -9,13 +9,13 @@ use std::{
 
 use bytes::Bytes;
 use rustix::fs::{Timespec, Timestamps};
-use uuid::Uuid;
 
-use super::{Record, STARTED_AT, STATE};
+use super::{Record, STARTED_AT, STATE, claim::Claim};
 use crate::{
     oci::{Digest, DigestHasher, RepositoryName, UploadId},
     storage::{
-        FileIdentity, Storage, StorageError, atomic_file, blobs::Pushed, error::IoContext, layout::DATA,
+        FileIdentity, Storage, StorageError, atomic_file, blobs::Pushed, error::IoContext,
+        leftovers::Leftover,
     },
 };
 
@@ -31,11 +31,11 @@ const NOW: Timespec = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_NOW };
 const REHASH_BLOCK: usize = 1 << 20;
 
 /// An upload claimed for writing. Give it to [`Storage::release_upload`], [`Storage::abandon_upload`] or
-/// [`Storage::commit_upload`]; one that is only dropped blocks the upload until the takeover time has passed.
+/// [`Storage::commit_upload`]; one that is only dropped is given back by the next [`Storage::tidy_up`].
 #[derive(Debug)]
 pub struct ClaimedUpload {
     directory: PathBuf,
-    path: PathBuf,
+    claim: Claim,
     file: File,
     inode: u64,
     hasher: DigestHasher,
@@ -61,7 +61,7 @@ impl ClaimedUpload {
     pub fn write(&mut self, buffers: &[Bytes]) -> Result<(), StorageError> {
         for buffer in buffers {
             self.hasher.update(buffer);
-            self.file.write_all_at(buffer, self.offset).context("write", &self.path)?;
+            self.file.write_all_at(buffer, self.offset).context("write", self.claim.path())?;
             self.offset += buffer.len() as u64;
         }
         if self.offset - self.flushed >= FLUSH_EVERY {
@@ -75,7 +75,7 @@ impl ClaimedUpload {
     fn flush(&mut self) -> Result<(), StorageError> {
         // An empty file is flushed too: its name is about to be given to a blob.
         if self.offset > self.flushed || self.offset == 0 {
-            self.file.sync_all().context("flush", &self.path)?;
+            self.file.sync_all().context("flush", self.claim.path())?;
             self.flushed = self.offset;
         }
         Ok(())
@@ -88,12 +88,12 @@ impl ClaimedUpload {
             return Err(StorageError::DigestMismatch { expected: digest.clone(), computed });
         }
         self.flush()?;
-        let length = self.file.metadata().context("look up", &self.path)?.len();
+        let length = self.file.metadata().context("look up", self.claim.path())?.len();
         if length == self.offset {
             Ok(length)
         } else {
             Err(io::Error::other("the upload does not have the length of what was hashed"))
-                .context("commit", &self.path)
+                .context("commit", self.claim.path())
         }
     }
 
@@ -103,10 +103,10 @@ impl ClaimedUpload {
             return Ok(self.hasher.clone().finish());
         }
         let mut hasher = DigestHasher::new(wanted.algorithm());
-        let mut reader = File::open(&self.path).context("open", &self.path)?.take(self.offset);
+        let mut reader = File::open(self.claim.path()).context("open", self.claim.path())?.take(self.offset);
         let mut block = vec![0; REHASH_BLOCK];
         loop {
-            match reader.read(&mut block).context("read", &self.path)? {
+            match reader.read(&mut block).context("read", self.claim.path())? {
                 0 => return Ok(hasher.finish()),
                 count => hasher.update(&block[..count]),
             }
@@ -124,37 +124,53 @@ impl Storage {
         repository: &RepositoryName,
         upload: &UploadId,
     ) -> Result<ClaimedUpload, StorageError> {
+        Self::tidy_up();
         let directory = self.layout.upload(repository, upload);
-        let data = directory.join(DATA);
-        let path = directory.join(format!("{DATA}.{}", Uuid::new_v4().simple()));
         // Another server may have given the upload back a moment ago. And what is renamed must be what is opened
         // under the new name then, not a file that this client remembers.
         atomic_file::look_again(&directory);
-        match atomic_file::rename(&data, &path, || path.exists()) {
+        let mut claim = Claim::new(&directory);
+        match claim.take() {
             Err(StorageError::NotFound) => {
                 self.require_upload(repository, upload)?;
                 // Between the two looks it may have been given back.
-                match atomic_file::rename(&data, &path, || path.exists()) {
-                    Err(StorageError::NotFound) => self.take_over(repository, upload, &path)?,
+                match claim.take() {
+                    Err(StorageError::NotFound) => {
+                        self.take_over(repository, upload, claim.path())?;
+                        claim.taken();
+                    }
                     result => result?,
                 }
             }
             result => result?,
         }
-        let claimed = self.open_claimed(repository, upload, &directory, &path);
-        if claimed.is_err() {
-            let _ = atomic_file::rename(&path, &data, || data.exists());
+        match self.open_claimed(repository, upload, claim.path()) {
+            Ok((file, record)) => Ok(ClaimedUpload {
+                directory,
+                claim,
+                file,
+                inode: record.inode,
+                hasher: record.hasher,
+                acknowledged: record.offset,
+                // Bytes are acknowledged only once they are flushed.
+                flushed: record.offset,
+                offset: record.offset,
+            }),
+            Err(error) => {
+                // The first error is the one to report.
+                let _ = claim.give_back();
+                Err(error)
+            }
         }
-        claimed
     }
 
+    /// Opens a claimed file, cut to what was acknowledged, with the record of that.
     fn open_claimed(
         &self,
         repository: &RepositoryName,
         upload: &UploadId,
-        directory: &Path,
         path: &Path,
-    ) -> Result<ClaimedUpload, StorageError> {
+    ) -> Result<(File, Record), StorageError> {
         let file = atomic_file::open_to_write(path)?;
         // A rename leaves the time of the last write, by which others judge whether this claim is alive.
         let now = Timestamps { last_access: OMIT, last_modification: NOW };
@@ -165,48 +181,41 @@ impl Storage {
         if record.offset > 0 && (record.inode != metadata.ino() || length < record.offset) {
             record = Record::empty(record.hasher.algorithm());
         }
+        record.inode = metadata.ino();
         if length > record.offset {
             file.set_len(record.offset).context("truncate", path)?;
         }
-        Ok(ClaimedUpload {
-            directory: directory.to_path_buf(),
-            path: path.to_path_buf(),
-            file,
-            inode: metadata.ino(),
-            hasher: record.hasher,
-            acknowledged: record.offset,
-            // Bytes are acknowledged only once they are flushed.
-            flushed: record.offset,
-            offset: record.offset,
-        })
+        Ok((file, record))
     }
 
     /// Gives an upload back with all that was written acknowledged; returns how many bytes it has.
     pub fn release_upload(&self, mut upload: ClaimedUpload) -> Result<u64, StorageError> {
         // The record says that the bytes are there, so they are flushed first.
-        if let Err(error) = upload.flush() {
+        let recorded = upload.flush().and_then(|()| {
+            if upload.claim.is_lost()? {
+                return Err(StorageError::UploadInUse);
+            }
+            let ClaimedUpload { offset, inode, ref hasher, .. } = upload;
+            let record = Record { offset, inode, hasher: hasher.clone() };
+            atomic_file::put_volatile(&upload.directory, STATE, &record.encode())
+        });
+        if let Err(error) = recorded {
             self.abandon_upload(upload);
             return Err(error);
         }
-        let ClaimedUpload { directory, path, inode, hasher, offset, .. } = upload;
-        if !path.exists() {
-            return Err(StorageError::UploadInUse);
-        }
-        let record = Record { offset, inode, hasher };
-        atomic_file::put_volatile(&directory, STATE, &record.encode())?;
-        let data = directory.join(DATA);
-        atomic_file::rename(&path, &data, || data.exists())?;
+        let ClaimedUpload { claim, offset, .. } = upload;
+        claim.give_back()?;
         Ok(offset)
     }
 
     /// Gives an upload back as it was before this request.
     pub fn abandon_upload(&self, upload: ClaimedUpload) {
-        let ClaimedUpload { directory, path, file, acknowledged, .. } = upload;
-        let data = directory.join(DATA);
-        // When this fails the upload is taken over later, which cuts off what was not acknowledged too.
+        let ClaimedUpload { claim, file, acknowledged, .. } = upload;
+        // The next claim cuts off what was not acknowledged too.
         let _ = file.set_len(acknowledged);
         drop(file);
-        let _ = atomic_file::rename(&path, &data, || data.exists());
+        // Later, if it cannot be now.
+        let _ = claim.give_back();
     }
 
     /// Makes the content of an upload a blob of the repository, durably, and removes the upload. `is_known_good`
@@ -222,36 +231,50 @@ impl Storage {
         is_known_good: &dyn Fn(&FileIdentity) -> bool,
     ) -> Result<UploadCommit, StorageError> {
         let prepared = upload.prepare(digest);
-        let ClaimedUpload { directory, path, file, acknowledged, inode, .. } = upload;
+        let ClaimedUpload { directory, claim, file, acknowledged, inode, .. } = upload;
         if prepared.is_err() {
             // On a full volume above all, what is not acknowledged shall not stay.
             let _ = file.set_len(acknowledged);
         }
         // Open files cannot be removed on NFS without leaving `.nfsXXXX` behind.
         drop(file);
-        let published =
-            prepared.and_then(|size| self.publish(&path, &Pushed { size, inode, is_known_good }, digest));
+        let published = prepared
+            .and_then(|size| self.publish(claim.path(), &Pushed { size, inode, is_known_good }, digest));
         let published = match published {
             Ok(published) => published,
-            Err(error @ StorageError::DigestMismatch { .. }) => {
-                self.remove_upload(&directory);
-                return Err(error);
-            }
             Err(error) => {
-                // The client may try again: what it had acknowledged is there still.
-                let data = directory.join(DATA);
-                let _ = atomic_file::rename(&path, &data, || data.exists());
+                let has_ended = match &error {
+                    StorageError::DigestMismatch { .. } => {
+                        claim.end();
+                        true
+                    }
+                    // The client may try again: what it had acknowledged is there still, unless the error came
+                    // after the bytes had become the blob.
+                    _ => {
+                        claim.give_back().is_err_and(|error| error.is_not_found())
+                            && self.is_blob(digest, inode)
+                    }
+                };
+                if has_ended {
+                    self.remove_upload(directory);
+                }
                 return Err(error);
             }
         };
+        claim.end();
         let linked = self.link_blob(repository, digest).and_then(|()| self.confirm_blob(repository, digest));
         // The bytes are the blob's now: whatever became of the link, this upload cannot go on.
-        self.remove_upload(&directory);
+        self.remove_upload(directory);
         linked.map(|found| UploadCommit { proven: found.is_inode(published.inode).then_some(found) })
     }
 
-    fn remove_upload(&self, directory: &Path) {
+    /// Whether the file of an upload has become the blob; if not, another server took it over.
+    fn is_blob(&self, digest: &Digest, inode: u64) -> bool {
+        self.find_stored(digest).is_ok_and(|found| found.is_some_and(|found| found.is_inode(inode)))
+    }
+
+    fn remove_upload(&self, directory: PathBuf) {
         let _ = atomic_file::remove(self.layout.v2(), &directory.join(STARTED_AT));
-        atomic_file::remove_leftover_tree(directory);
+        Leftover::Upload(directory).clear();
     }
 }

@@ -11,16 +11,19 @@
 //! file server's clock), another copies the acknowledged bytes to a file of its own and unlinks the old one. A
 //! server that was only slow then finds its file gone and fails; it can never write into what another commits.
 
+mod claim;
 mod claimed;
 mod record;
 mod takeover;
+
+use std::path::Path;
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub use claimed::{ClaimedUpload, UploadCommit};
 use record::Record;
 
-use super::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA};
+use super::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA, leftovers::Leftover};
 use crate::oci::{Algorithm, RepositoryName, UploadId};
 
 const STARTED_AT: &str = "startedat";
@@ -33,20 +36,29 @@ impl Storage {
         repository: &RepositoryName,
         algorithm: Algorithm,
     ) -> Result<UploadId, StorageError> {
+        Self::tidy_up();
         let upload = UploadId::random();
         let directory = self.layout.upload(repository, &upload);
-        if !atomic_file::make_directory(&directory)? {
-            atomic_file::make_directories(self.layout.v2(), &directory)?;
+        let begun = self.begin_upload(&directory, algorithm);
+        if begun.is_err() {
+            // Nobody knows its name.
+            Leftover::Upload(directory).clear();
+        }
+        begun.map(|()| upload)
+    }
+
+    fn begin_upload(&self, directory: &Path, algorithm: Algorithm) -> Result<(), StorageError> {
+        if !atomic_file::make_directory(directory)? {
+            atomic_file::make_directories(self.layout.v2(), directory)?;
         }
         atomic_file::create_new(&directory.join(DATA))?;
         if algorithm != Algorithm::Sha256 {
-            atomic_file::put_volatile(&directory, STATE, &Record::empty(algorithm).encode())?;
+            atomic_file::put_volatile(directory, STATE, &Record::empty(algorithm).encode())?;
         }
         // Last: its presence is the session. registry:2 reads it as RFC 3339, in seconds, to purge old ones.
         let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
-        let started = now.format(&Rfc3339).map_err(std::io::Error::other).context("date", &directory)?;
-        atomic_file::put_volatile(&directory, STARTED_AT, started.as_bytes())?;
-        Ok(upload)
+        let started = now.format(&Rfc3339).map_err(std::io::Error::other).context("date", directory)?;
+        atomic_file::put_volatile(directory, STARTED_AT, started.as_bytes())
     }
 
     /// How many bytes of an upload were acknowledged.
@@ -64,11 +76,17 @@ impl Storage {
     /// `NotFound` when there is no such upload.
     pub fn cancel_upload(&self, repository: &RepositoryName, upload: &UploadId) -> Result<(), StorageError> {
         let directory = self.layout.upload(repository, upload);
-        if !atomic_file::remove(self.layout.v2(), &directory.join(STARTED_AT))? {
-            return Err(StorageError::NotFound);
+        match atomic_file::remove(self.layout.v2(), &directory.join(STARTED_AT)) {
+            Ok(false) => Err(StorageError::NotFound),
+            Ok(true) => {
+                Leftover::Upload(directory).clear();
+                Ok(())
+            }
+            Err(error) => {
+                Leftover::Upload(directory).remember();
+                Err(error)
+            }
         }
-        atomic_file::remove_leftover_tree(&directory);
-        Ok(())
     }
 
     fn require_upload(&self, repository: &RepositoryName, upload: &UploadId) -> Result<(), StorageError> {

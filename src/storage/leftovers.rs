@@ -1,0 +1,89 @@
+//! What could not be tidied up when it should have been, because the volume failed: done again once it works.
+//!
+//! Kept in memory only: a server that dies leaves it behind, and nothing needs it to be gone. Without this a
+//! volume that fails for a moment would leave temporary files for ever, and uploads that nobody may write until
+//! they are taken over.
+
+use std::{
+    io,
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use super::{Storage, StorageError, atomic_file};
+
+/// Something to do with names that nobody else uses, so that it may be done at any later time.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Leftover {
+    /// A temporary file, to be removed.
+    File(PathBuf),
+    /// The directory of an upload that has ended, to be removed with all in it.
+    Upload(PathBuf),
+    /// The file of a claimed upload, to be given back under its common name.
+    Claim {
+        /// The name that only the claim had.
+        claimed: PathBuf,
+        /// The name under which the next request claims it.
+        data: PathBuf,
+    },
+    /// The directory of a deleted tag, to be removed unless the tag has come back.
+    Tag(PathBuf),
+}
+
+/// More than this are not remembered: by then the volume has failed for long.
+const MOST: usize = 10_000;
+
+static LEFT: Mutex<Vec<Leftover>> = Mutex::new(Vec::new());
+
+impl Leftover {
+    /// Tidies up, now if that can be, else later.
+    pub(super) fn clear(self) {
+        if let Err(error) = self.try_clear() {
+            tracing::warn!(?self, %error, "something is left on the volume until it works again");
+            self.remember();
+        }
+    }
+
+    /// Tidies up later.
+    pub(super) fn remember(self) {
+        let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+        if left.len() < MOST && !left.contains(&self) {
+            left.push(self);
+        }
+    }
+
+    fn try_clear(&self) -> io::Result<()> {
+        match self {
+            Self::File(path) => atomic_file::try_remove_file(path),
+            Self::Upload(directory) => atomic_file::try_remove_tree(directory),
+            Self::Claim { claimed, data } => match atomic_file::rename(claimed, data, || false) {
+                // Another server took it over meanwhile.
+                Ok(()) | Err(StorageError::NotFound) => Ok(()),
+                Err(error) => Err(io::Error::other(error)),
+            },
+            Self::Tag(directory) => clear_tag(directory),
+        }
+    }
+}
+
+/// Removes what is left of a deleted tag. A push that comes back to the tag meanwhile keeps its files: its
+/// `current` is not empty, and its entry in `index` is not needed to read the tag.
+fn clear_tag(directory: &Path) -> io::Result<()> {
+    let current = directory.join("current");
+    atomic_file::remove_old_temporaries(&current);
+    atomic_file::try_remove_directory(&current)?;
+    if current.try_exists()? {
+        return Ok(());
+    }
+    atomic_file::try_remove_tree(&directory.join("index"))?;
+    atomic_file::try_remove_directory(directory)
+}
+
+impl Storage {
+    /// Removes and gives back what could not be when it should have been, since the volume failed then. Costs
+    /// nothing when there is nothing. What is left is of all volumes of this process.
+    pub fn tidy_up() {
+        let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+        left.retain(|leftover| leftover.try_clear().is_err());
+    }
+}
