@@ -186,15 +186,33 @@ pub(super) fn find_manifest(
     repository: &RepositoryName,
     reference: &Reference,
 ) -> Result<Option<(Digest, Arc<CachedManifest>)>, StorageError> {
-    let digest = match reference {
-        Reference::Digest(digest) => Some(digest.clone()),
-        Reference::Tag(tag) => storage.read_tag(repository, tag)?,
+    let tag = match reference {
+        Reference::Digest(digest) => return load_linked(storage, cache, repository, digest),
+        Reference::Tag(tag) => tag,
     };
-    let Some(digest) = digest else { return Ok(None) };
-    if !storage.has_manifest(repository, &digest)? {
+    let mut named = storage.read_tag(repository, tag)?;
+    while let Some(digest) = named {
+        let found = load_linked(storage, cache, repository, &digest)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+        // Between the two looks the tag may have been moved, and what it named before been deleted: that is no
+        // absence of the tag.
+        named = storage.read_tag(repository, tag)?.filter(|again| *again != digest);
+    }
+    Ok(None)
+}
+
+fn load_linked(
+    storage: &Storage,
+    cache: &BoundedCache,
+    repository: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<(Digest, Arc<CachedManifest>)>, StorageError> {
+    if !storage.has_manifest(repository, digest)? {
         return Ok(None);
     }
-    Ok(cache.load(storage, &digest)?.map(|cached| (digest, cached)))
+    Ok(cache.load(storage, digest)?.map(|cached| (digest.clone(), cached)))
 }
 
 /// Tags first, so that a crash between leaves none that names nothing; the content stays for other repositories.
@@ -228,6 +246,16 @@ fn delete_manifest(
     Ok(removed)
 }
 
+/// Whether a tag of the repository names the manifest.
+fn is_tagged(storage: &Storage, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
+    for tag in storage.list_tags(repository)?.unwrap_or_default() {
+        if storage.read_tag(repository, &tag)?.as_ref() == Some(digest) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
 /// A push of a manifest, checked and done in one go.
 pub(super) struct PutManifest {
     pub(super) config: Config,
@@ -247,9 +275,16 @@ impl PutManifest {
         self.check_references(storage, &manifest)?;
         self.settle_references(storage, &manifest)?;
         storage.write_content(&digest, &self.bytes)?;
+        let was_there = storage.has_manifest(&self.repository, &digest)?;
         storage.link_manifest(&self.repository, &digest)?;
-        // What it needs may have been deleted since it was looked up; then this manifest was not acknowledged.
-        self.check_references(storage, &manifest)?;
+        // What it needs may have been deleted since it was looked up: then this manifest is refused, and must not
+        // be seen either, unless it was acknowledged to somebody before.
+        if let Err(missing) = self.check_references(storage, &manifest) {
+            if !was_there && !is_tagged(storage, &self.repository, &digest)? {
+                storage.unlink_manifest(&self.repository, &digest)?;
+            }
+            return Err(missing);
+        }
         let subject = manifest.subject.map(|subject| subject.digest);
         if let Some(subject) = &subject {
             storage.link_referrer(&self.repository, subject, &digest)?;

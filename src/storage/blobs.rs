@@ -190,12 +190,14 @@ impl Storage {
         Ok(true)
     }
 
-    /// Whether a blob can be read in a repository: the last look before an acknowledgement. Which file it is.
+    /// The last look before an acknowledgement: what the link names must be stored. Which file it is; `None` when
+    /// another request has removed the link since, which is no failure of this one: it was there.
     pub(super) fn confirm_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<FileIdentity, StorageError> {
-        self.find_blob(repository, digest)?.map(|blob| blob.identity).ok_or(StorageError::NotFound)
+    ) -> Result<Option<FileIdentity>, StorageError> {
+        let Some(target) = self.blob_target(repository, digest)? else { return Ok(None) };
+        self.find_stored(&target)?.map(Some).ok_or(StorageError::NotFound)
     }
 }

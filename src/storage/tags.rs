@@ -77,15 +77,11 @@ impl Storage {
         let was_aside = !removed && self.remove_all(&current, &aside)?;
         if removed || was_aside {
             atomic_file::sync_what_is_left(&current)?;
-            self.remove_tag_directories(repository, tag);
-            return Ok(true);
         }
-        // A crash may have left a tag that is listed and names nothing; deleting it takes it off the list.
-        let is_listed = atomic_file::names(self.layout.v2(), &self.layout.tag(repository, tag))?.is_some();
-        if is_listed {
-            self.remove_tag_directories(repository, tag);
-        }
-        Ok(is_listed)
+        // Also when there was none: a crash may have left a tag that is listed and names nothing, and this takes it
+        // off the list. It counts as absent all the same, since it may as well be a push on its way.
+        self.remove_tag_directories(repository, tag);
+        Ok(removed || was_aside)
     }
 
     /// Removes a tag if it names `digest`, without harm to a push that moves it meanwhile.

@@ -336,12 +336,12 @@ fn a_share_that_goes_away_is_an_error_and_nothing_is_written_elsewhere() {
 }
 
 #[test]
-fn a_ghost_of_a_tag_can_be_deleted() {
+fn a_ghost_of_a_tag_is_no_tag_and_deleting_it_takes_it_off_the_list() {
     let volume = volume();
     let tag: Tag = "ghost".parse().unwrap();
     fs::create_dir_all(volume.v2().join("repositories/team/app/_manifests/tags/ghost/current")).unwrap();
     assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![tag.clone()]));
-    assert!(volume.storage.delete_tag(&repository(), &tag).unwrap());
+    assert!(!volume.storage.delete_tag(&repository(), &tag).unwrap());
     assert_eq!(volume.storage.list_tags(&repository()).unwrap(), Some(vec![]));
 }
 

@@ -144,7 +144,11 @@ impl Storage {
             }
             result => result?,
         }
-        match self.open_claimed(repository, upload, claim.path()) {
+        // A request that met a cancellation may have given the bytes of the ended upload back.
+        let opened = self
+            .require_upload(repository, upload)
+            .and_then(|()| self.open_claimed(repository, upload, claim.path()));
+        match opened {
             Ok((file, record)) => Ok(ClaimedUpload {
                 directory,
                 claim,
@@ -156,6 +160,11 @@ impl Storage {
                 flushed: record.offset,
                 offset: record.offset,
             }),
+            Err(StorageError::NotFound) => {
+                claim.end();
+                self.remove_upload(directory);
+                Err(StorageError::NotFound)
+            }
             Err(error) => {
                 // The first error is the one to report.
                 let _ = claim.give_back();
@@ -193,7 +202,9 @@ impl Storage {
         // The record says that the bytes are there, so they are flushed first.
         let recorded = upload.flush().and_then(|()| {
             if upload.claim.is_lost()? {
-                return Err(StorageError::UploadInUse);
+                // Cancelled meanwhile, or taken over by a request that thought this one dead.
+                let started = atomic_file::open(self.layout.v2(), &upload.directory.join(STARTED_AT))?;
+                return Err(started.map_or(StorageError::NotFound, |_| StorageError::UploadInUse));
             }
             let ClaimedUpload { offset, inode, ref hasher, .. } = upload;
             let record = Record { offset, inode, hasher: hasher.clone() };
@@ -265,7 +276,7 @@ impl Storage {
         let linked = self.link_blob(repository, digest).and_then(|()| self.confirm_blob(repository, digest));
         // The bytes are the blob's now: whatever became of the link, this upload cannot go on.
         self.remove_upload(directory);
-        linked.map(|found| UploadCommit { proven: found.is_inode(published.inode).then_some(found) })
+        linked.map(|found| UploadCommit { proven: found.filter(|found| found.is_inode(published.inode)) })
     }
 
     /// Whether the file of an upload has become the blob; if not, another server took it over.

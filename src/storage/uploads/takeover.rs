@@ -1,6 +1,7 @@
 //! Taking an upload over from a server that died while it had it.
 
 use std::{
+    fs::File,
     io::{self, Read},
     os::unix::fs::MetadataExt,
     path::Path,
@@ -42,19 +43,15 @@ impl Storage {
         let claims: Vec<_> = names.iter().filter(|name| name.starts_with("data.")).collect();
         let claim = match claims[..] {
             [claim] => claim,
-            // A server died between the two steps of a takeover: the bytes are gone, and the client starts again.
-            [] if self.idle_time(&directory, &directory.join(STARTED_AT))?
-                >= self.config.upload_takeover_after =>
-            {
-                return Err(StorageError::NotFound);
-            }
+            [] if self.is_lost(&directory, &names)? => return Err(StorageError::NotFound),
             _ => return Err(StorageError::UploadInUse),
         };
         let old = directory.join(claim);
+        // Given back or taken since: by somebody who is alive.
         let Some(file) = atomic_file::open(self.layout.v2(), &old)? else {
             return Err(StorageError::UploadInUse);
         };
-        if self.idle_time(&directory, &old)? < self.config.upload_takeover_after {
+        if Self::idle_time(&directory, &file, &old)? < self.config.upload_takeover_after {
             return Err(StorageError::UploadInUse);
         }
         let copy = directory.join(format!(".{DATA}.{}.tmp", Uuid::new_v4().simple()));
@@ -69,7 +66,7 @@ impl Storage {
         &self,
         repository: &RepositoryName,
         upload: &UploadId,
-        file: std::fs::File,
+        file: File,
         old: &Path,
         copy: &Path,
         path: &Path,
@@ -89,9 +86,26 @@ impl Storage {
         Ok(())
     }
 
+    /// Whether the bytes of an upload that nobody has claimed are gone, so that the client must start again: a server
+    /// died between the two steps of a takeover. What was given back, or is being taken over at this moment, is not.
+    fn is_lost(&self, directory: &Path, names: &[String]) -> Result<bool, StorageError> {
+        if names.iter().any(|name| name == DATA) {
+            return Ok(false);
+        }
+        let copies = names.iter().map(String::as_str).filter(|name| name.starts_with(&format!(".{DATA}.")));
+        for name in copies.chain([STARTED_AT]) {
+            let path = directory.join(name);
+            if let Some(file) = atomic_file::open(self.layout.v2(), &path)?
+                && Self::idle_time(directory, &file, &path)? < self.config.upload_takeover_after
+            {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// How long ago a file was written, by the clock of the file server.
-    fn idle_time(&self, directory: &Path, path: &Path) -> Result<Duration, StorageError> {
-        let file = atomic_file::open(self.layout.v2(), path)?.ok_or(StorageError::NotFound)?;
+    fn idle_time(directory: &Path, file: &File, path: &Path) -> Result<Duration, StorageError> {
         let written = file.metadata().and_then(|metadata| metadata.modified()).context("look up", path)?;
         Ok(Self::server_time(directory)?.duration_since(written).unwrap_or_default())
     }
