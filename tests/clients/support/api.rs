@@ -3,7 +3,7 @@
 use std::fs;
 
 use bytes::Bytes;
-use reqwest::header::{ACCEPT, CONTENT_TYPE, HeaderMap, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, LOCATION};
 use reqwest::{Body, Certificate, Client, Method, RequestBuilder};
 use sha2::{Digest as _, Sha256};
 
@@ -73,6 +73,21 @@ impl Api {
     /// Sends and reads the whole answer.
     pub(crate) async fn send(&self, method: Method, path: &str) -> reqwest::Result<Answer> {
         finish(self.request(method, path)).await
+    }
+
+    /// Sends a chunk of an upload, or any other body, and reads the whole answer.
+    pub(crate) async fn send_part(
+        &self,
+        method: Method,
+        path: &str,
+        content_range: Option<&str>,
+        body: Vec<u8>,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self.request(method, path).body(body);
+        if let Some(range) = content_range {
+            request = request.header(CONTENT_RANGE, range);
+        }
+        finish(request).await
     }
 
     /// GET that must reach the server.

@@ -14,7 +14,7 @@ mod reference;
 pub(crate) mod sandbox;
 mod server;
 
-pub(crate) use api::{Api, sha256};
+pub(crate) use api::{Answer, Api, sha256};
 pub(crate) use browser::Browser;
 pub(crate) use image::{Blob, ImageSpec, Layout, pseudo_random};
 pub(crate) use program::{combined, go_tool, program, run, run_failing, run_with_input};
