@@ -65,6 +65,11 @@ pub(crate) fn check_tree(tree: &Tree, known: &mut Known) -> Result<(), String> {
             {
                 return Err(format!("{path} is {:?}", String::from_utf8_lossy(bytes)));
             }
+            ["repositories", .., "_layers" | "revisions", algorithm, hex, "link"]
+                if tree.file(&format!("{V2}blobs/{algorithm}/{}/{hex}/data", &hex[..2])).is_none() =>
+            {
+                return Err(format!("{path} names what is not stored"));
+            }
             ["repositories", .., "link"] => {
                 let digest = std::str::from_utf8(bytes).ok().and_then(|text| text.parse::<Digest>().ok());
                 if digest.is_none() {
