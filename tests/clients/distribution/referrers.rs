@@ -125,7 +125,7 @@ async fn exported_tags_are_found_by_their_clients_and_outlive_what_can_be_outliv
         let api = Api::new(&theirs);
         for (tag, referrer) in tags.iter().zip([&signature, &of_the_index]) {
             let found = listed(&api, &format!("/v2/{REPOSITORY}/manifests/{tag}")).await;
-            assert_eq!(found, std::slice::from_ref(&referrer), "{reference:?}");
+            assert_eq!(found, std::slice::from_ref(referrer), "{reference:?}");
             let manifest = api.get(&format!("/v2/{REPOSITORY}/manifests/{referrer}")).await;
             assert_eq!(sha256(&manifest.body), *referrer, "{reference:?}");
         }

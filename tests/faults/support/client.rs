@@ -62,7 +62,7 @@ impl Client {
         if let Some((user, password)) = &self.login {
             request = request.basic_auth(user, Some(password));
         }
-        let response = request.send().await.map_err(no_answer)?;
+        let response = request.send().await.map_err(|error| no_answer(&error))?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let body = match response.bytes().await {
             Err(error) if error.is_timeout() => return Err(NoAnswer::Hang),
@@ -89,7 +89,7 @@ impl Client {
     }
 }
 
-fn no_answer(error: reqwest::Error) -> NoAnswer {
+fn no_answer(error: &reqwest::Error) -> NoAnswer {
     if error.is_timeout() { NoAnswer::Hang } else { NoAnswer::Broken(format!("{error:?}")) }
 }
 

@@ -81,6 +81,10 @@ impl Tracer {
         let (shared, tell) = (plan.clone(), started.clone());
         let thread = thread::spawn(move || {
             // Whoever traces must be the one who waits: so the process is this thread's child.
+            #[expect(
+                clippy::zombie_processes,
+                reason = "the loop below waits for every process that it traces"
+            )]
             let child = command.spawn().expect("the server program starts");
             let pid = i32::try_from(child.id()).expect("a process id");
             attach(pid);
