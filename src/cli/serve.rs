@@ -135,6 +135,9 @@ async fn registry(config: &Config, shutdown: &CancellationToken) -> anyhow::Resu
     first_look::tell(&config.storage, storage.directory()).await;
     let registry = Registry::new(storage, config.registry.clone());
     tokio::spawn(registry.clone().watch_volume(shutdown.clone()));
+    if let Some(schedule) = config.verification {
+        registry.verify_in_background(schedule, shutdown.clone())?;
+    }
     Ok(registry)
 }
 

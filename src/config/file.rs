@@ -18,6 +18,7 @@ pub struct ConfigFile {
     pub registry: RegistrySection,
     pub ui: UiSection,
     pub metrics: MetricsSection,
+    pub verification: VerificationSection,
     pub log: LogSection,
 }
 
@@ -78,6 +79,14 @@ pub struct UiSection {
     pub enabled: Option<bool>,
     pub external_host: Option<String>,
     pub ca_certificate: Option<PathBuf>,
+}
+
+/// `[verification]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct VerificationSection {
+    pub interval: Option<String>,
+    pub rate: Option<String>,
 }
 
 /// `[metrics]`

@@ -16,7 +16,7 @@ pub use file::ConfigFile;
 use settings::Layers;
 pub use settings::{Setting, Source};
 
-use crate::{api, auth, observability, registry, server, storage};
+use crate::{api, auth, observability, registry, registry::verification, server, storage};
 
 /// What the command line says; `None` and `false` where it says nothing.
 #[derive(Clone, Debug, Default)]
@@ -81,6 +81,8 @@ pub struct Config {
     pub certificates: Certificates,
     /// How often the certificate's files are looked at.
     pub certificate_poll_interval: Duration,
+    /// When the server verifies the volume by itself, if at all.
+    pub verification: Option<verification::Schedule>,
     /// Where the metrics are served, if anywhere.
     pub metrics_listen: Option<SocketAddr>,
     /// Whether there are pages for people.
@@ -208,6 +210,7 @@ impl Config {
             user_file,
             certificates,
             certificate_poll_interval: Duration::from_secs(2),
+            verification: verification_schedule(layers, file)?,
             metrics_listen: metrics_listen(layers, file)?,
             ui_enabled: layers.switch("ui.enabled", file.ui.enabled, true),
             external_host: layers.optional(
@@ -288,6 +291,17 @@ fn registry_config(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<registr
         ),
         ..defaults
     })
+}
+
+/// When the volume is verified; never by default, since it reads all of it.
+fn verification_schedule(
+    layers: &mut Layers<'_>,
+    file: &ConfigFile,
+) -> Result<Option<verification::Schedule>, ConfigError> {
+    let interval =
+        layers.duration("verification.interval", file.verification.interval.as_deref(), Duration::ZERO)?;
+    let rate = layers.bytes("verification.rate", file.verification.rate.clone(), "20MB")?;
+    Ok((!interval.is_zero()).then_some(verification::Schedule { interval, rate }))
 }
 
 /// Where the metrics are served; nowhere by default.

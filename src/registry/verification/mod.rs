@@ -3,6 +3,7 @@
 //! A finding is reported only when it is seen twice, with fresh look-ups: a push or a delete that is under way
 //! leaves none. What cannot be read is an error of the check, never a finding of absence, and never repaired.
 
+mod background;
 mod blobs;
 mod finding;
 mod manifests;
@@ -15,6 +16,7 @@ use std::{
     time::Duration,
 };
 
+pub use background::Schedule;
 pub use finding::{Finding, FindingKind};
 pub use pace::{Phase, Progress};
 
