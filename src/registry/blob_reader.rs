@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     io,
-    ops::RangeInclusive,
+    ops::{Deref, RangeInclusive},
     os::unix::fs::FileExt,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -11,6 +11,7 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, future::BoxFuture, stream};
+use tokio::runtime::Handle;
 
 use super::{
     Registry, RegistryError,
@@ -34,12 +35,32 @@ const CONFIRMATION: Duration = Duration::from_secs(5);
 pub struct BlobReader {
     registry: Registry,
     digest: Digest,
-    file: BlobFile,
+    file: Arc<OpenFile>,
+}
+
+/// A file that is closed on a thread that may block: closing can wait for the file server as any other call can.
+struct OpenFile(Option<BlobFile>);
+
+impl Deref for OpenFile {
+    type Target = BlobFile;
+
+    fn deref(&self) -> &BlobFile {
+        self.0.as_ref().expect("a file until it is dropped")
+    }
+}
+
+impl Drop for OpenFile {
+    fn drop(&mut self) {
+        let file = self.0.take();
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn_blocking(move || drop(file));
+        }
+    }
 }
 
 impl BlobReader {
     pub(super) fn new(registry: Registry, digest: Digest, file: BlobFile) -> Self {
-        Self { registry, digest, file }
+        Self { registry, digest, file: Arc::new(OpenFile(Some(file))) }
     }
 
     /// Size of the blob in bytes.
@@ -68,7 +89,8 @@ impl BlobReader {
             let mut block = reading.ahead.pop_front()?.await;
             // The one after it is read while the client takes this one.
             reading.read_ahead();
-            if reading.ahead.is_empty()
+            if block.is_ok()
+                && reading.ahead.is_empty()
                 && let Some(first_read) = reading.first_read.take()
                 && let Err(error) = reading.reader.verify(first_read).await
             {

@@ -25,7 +25,7 @@ const REQUESTS: usize = 500;
 /// The deadline of a call, and some for a machine with other work.
 const DEADLINE: Duration = Duration::from_secs(45);
 /// What needs no volume is answered in well under this.
-const AT_ONCE: Duration = Duration::from_secs(1);
+const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// Places for calls of each of three kinds, and the threads that a server has anyway.
 const MOST_THREADS: usize = 3 * 64 + 40;

@@ -272,11 +272,20 @@ impl Storage {
                 return Err(error);
             }
         };
+        let claim_path = &claim.path().to_path_buf();
         claim.end();
         let linked = self.link_blob(repository, digest).and_then(|()| self.confirm_blob(repository, digest));
         // The bytes are the blob's now: whatever became of the link, this upload cannot go on.
         self.remove_upload(directory);
-        linked.map(|found| UploadCommit { proven: found.filter(|found| found.is_inode(published.inode)) })
+        match linked {
+            Ok(found) => Ok(UploadCommit { proven: found.filter(|found| found.is_inode(published.inode)) }),
+            // The upload was there: what is not found now is a part of the volume.
+            Err(StorageError::NotFound) => {
+                Err(io::Error::other("the directories of the repository are not there"))
+                    .context("link", claim_path)
+            }
+            Err(error) => Err(error),
+        }
     }
 
     /// Whether the file of an upload has become the blob; if not, another server took it over.
