@@ -265,7 +265,14 @@ pub(super) fn try_remove_file(path: &Path) -> io::Result<()> {
 
 /// Removes a directory and all in it. It need not be there. Never follows a symbolic link.
 pub(super) fn try_remove_tree(path: &Path) -> io::Result<()> {
-    unless(&[io::ErrorKind::NotFound], fs::remove_dir_all(path))
+    match fs::remove_dir_all(path) {
+        // A part of it may have been removed by somebody else, or this client remembers its absence.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            path.parent().map(look_again);
+            unless(&[io::ErrorKind::NotFound], fs::remove_dir_all(path))
+        }
+        result => result,
+    }
 }
 
 /// Removes a directory if it is there and empty; a concurrent writer's file keeps it.

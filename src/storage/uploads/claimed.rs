@@ -14,7 +14,7 @@ use super::{Record, STARTED_AT, STATE, claim::Claim};
 use crate::{
     oci::{Digest, DigestHasher, RepositoryName, UploadId},
     storage::{
-        FileIdentity, Storage, StorageError, atomic_file, blobs::Pushed, error::IoContext,
+        FileIdentity, Storage, StorageError, atomic_file, blobs::Pushed, error::IoContext, layout::DATA,
         leftovers::Leftover,
     },
 };
@@ -144,11 +144,7 @@ impl Storage {
             }
             result => result?,
         }
-        // A request that met a cancellation may have given the bytes of the ended upload back.
-        let opened = self
-            .require_upload(repository, upload)
-            .and_then(|()| self.open_claimed(repository, upload, claim.path()));
-        match opened {
+        match self.open_claimed(repository, upload, claim.path()) {
             Ok((file, record)) => Ok(ClaimedUpload {
                 directory,
                 claim,
@@ -161,9 +157,16 @@ impl Storage {
                 offset: record.offset,
             }),
             Err(StorageError::NotFound) => {
-                claim.end();
-                self.remove_upload(directory);
-                Err(StorageError::NotFound)
+                // A request that met a cancellation may have given the bytes of the ended upload back.
+                let ended = self.require_upload(repository, upload).is_err_and(|error| error.is_not_found());
+                if ended {
+                    claim.end();
+                    self.remove_upload(directory);
+                    return Err(StorageError::NotFound);
+                }
+                let path = claim.path().to_path_buf();
+                let _ = claim.give_back();
+                Err(io::Error::other("a part of the upload is not there")).context("open", &path)
             }
             Err(error) => {
                 // The first error is the one to report.
@@ -180,6 +183,7 @@ impl Storage {
         upload: &UploadId,
         path: &Path,
     ) -> Result<(File, Record), StorageError> {
+        self.require_upload(repository, upload)?;
         let file = atomic_file::open_to_write(path)?;
         // A rename leaves the time of the last write, by which others judge whether this claim is alive.
         let now = Timestamps { last_access: OMIT, last_modification: NOW };
@@ -263,7 +267,7 @@ impl Storage {
                     // after the bytes had become the blob.
                     _ => {
                         claim.give_back().is_err_and(|error| error.is_not_found())
-                            && self.is_blob(digest, inode)
+                            && self.has_no_bytes(&directory)
                     }
                 };
                 if has_ended {
@@ -288,9 +292,13 @@ impl Storage {
         }
     }
 
-    /// Whether the file of an upload has become the blob; if not, another server took it over.
-    fn is_blob(&self, digest: &Digest, inode: u64) -> bool {
-        self.find_stored(digest).is_ok_and(|found| found.is_some_and(|found| found.is_inode(inode)))
+    /// Whether the bytes of an upload are in no file of its directory: then they have become the blob, and no server
+    /// is taking the upload over.
+    fn has_no_bytes(&self, directory: &Path) -> bool {
+        let names = atomic_file::names(self.layout.v2(), directory);
+        names.is_ok_and(|names| {
+            names.unwrap_or_default().iter().all(|name| !name.trim_start_matches('.').starts_with(DATA))
+        })
     }
 
     fn remove_upload(&self, directory: PathBuf) {
