@@ -117,6 +117,7 @@ async fn push_while_one_is_killed(
             let pusher = Pusher {
                 servers: apis(servers),
                 robin: robin.clone(),
+                down: AtomicUsize::new(usize::MAX),
                 counts: counts.clone(),
                 random: Random(random.next()),
             };
@@ -169,6 +170,8 @@ fn repository(number: u64) -> String {
 struct Pusher {
     servers: Vec<Api>,
     robin: Arc<AtomicUsize>,
+    /// The server that went away, if one did.
+    down: AtomicUsize,
     counts: Arc<Counts>,
     random: Random,
 }
@@ -192,16 +195,27 @@ impl Pusher {
         acknowledged
     }
 
-    /// The next server in turn.
-    fn server(&self) -> &Api {
-        &self.servers[self.robin.fetch_add(1, Ordering::Relaxed) % self.servers.len()]
+    /// The next server in turn, without the one that broke a connection: what a load balancer does too.
+    fn server(&self) -> usize {
+        loop {
+            let next = self.robin.fetch_add(1, Ordering::Relaxed) % self.servers.len();
+            if next != self.down.load(Ordering::Relaxed) {
+                return next;
+            }
+        }
+    }
+
+    fn went_away(&self, server: usize) {
+        self.down.store(server, Ordering::Relaxed);
+        self.counts.broken.fetch_add(1, Ordering::Relaxed);
     }
 
     /// An answer, or nothing when the server went away with the request.
     async fn send(&self, method: Method, path: &str, range: Option<String>, body: &[u8]) -> Option<Answer> {
-        let sent = self.server().send_part(method, path, range.as_deref(), body.to_vec()).await;
+        let server = self.server();
+        let sent = self.servers[server].send_part(method, path, range.as_deref(), body.to_vec()).await;
         if sent.is_err() {
-            self.counts.broken.fetch_add(1, Ordering::Relaxed);
+            self.went_away(server);
         }
         sent.ok()
     }
@@ -209,12 +223,13 @@ impl Pusher {
     async fn push_manifest(&self, image: &Image, tag: &str) {
         for _ in 0..ATTEMPTS {
             let body = image.manifest.clone();
-            match self.server().put_manifest(&image.repository, tag, MANIFEST, body).await {
+            let server = self.server();
+            match self.servers[server].put_manifest(&image.repository, tag, MANIFEST, body).await {
                 Ok(answer) => {
                     assert_eq!(answer.status, 201, "{}:{tag}: {:?}", image.repository, answer.body);
                     return;
                 }
-                Err(_) => drop(self.counts.broken.fetch_add(1, Ordering::Relaxed)),
+                Err(_) => self.went_away(server),
             }
         }
         panic!("{ATTEMPTS} servers in turn went away, and only one was killed");
