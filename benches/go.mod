@@ -1,0 +1,3 @@
+module pakhuis/benches
+
+go 1.21
