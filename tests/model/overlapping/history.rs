@@ -71,6 +71,8 @@ pub(super) enum Upload {
     Committed,
     WrongDigest,
     Unknown,
+    /// It was stored, and nobody was told.
+    Unanswered,
 }
 
 /// A request's part in the history of one object.
@@ -165,6 +167,9 @@ fn apply_to_upload(holds: Option<&[u8]>, effect: &Effect) -> Option<Option<Vec<u
             let appended = [content, bytes].concat();
             let right = appended.len() == *length && at.is_none_or(|at| at == content.len());
             right.then_some(Some(appended))
+        }
+        Effect::Append { at, bytes, answer: Upload::Unanswered } => {
+            at.is_none_or(|at| at == content.len()).then(|| Some([content, bytes].concat()))
         }
         Effect::Commit { digest, bytes, answer } => {
             let whole = [content, bytes].concat();

@@ -5,6 +5,7 @@
 //! each other does not: that is the kernel's choice, so a run that is repeated takes the same requests through other
 //! interleavings. What did happen is recorded, and printed for the object in question.
 
+mod allowances;
 mod burst;
 mod effects;
 mod history;
@@ -21,14 +22,15 @@ use proptest::{
 };
 
 use crate::{
-    alphabet::{BLOBS, sha256},
+    alphabet::BLOBS,
     call::{Call, Start},
     sequential::{OPERATIONS, fresh_seed, line, number_from, runner},
     servers::{Reply, SERVERS, Servers},
 };
+use allowances::{chunks_of_a_cancelled_upload, drop_late_cancellations, publish_again};
 use burst::{Sent, burst};
 use effects::{REPOSITORY, SOURCE, TAGS, USED_BLOBS, USED_MANIFESTS, blob, manifest};
-use history::{Effect, Event, Object, State, Upload, is_linearisable};
+use history::{Effect, Event, Object, State, is_linearisable};
 
 /// Bursts on one volume before the next begins empty.
 const BURSTS: u64 = 40;
@@ -90,30 +92,6 @@ async fn one_volume(runner: &mut TestRunner, totals: &mut Totals) {
         }
         world.check(events, &sent);
         totals.bursts += 1;
-    }
-}
-
-/// A push that finds its manifest deleted by a request that met it publishes it and its tags once more, so that what
-/// it acknowledges is there: it may count twice.
-fn publish_again(burst: &[Sent], events: &mut BTreeMap<Object, Vec<Event>>) {
-    for (push, deletion) in burst.iter().flat_map(|push| burst.iter().map(move |deletion| (push, deletion))) {
-        let meet = push.sent < deletion.answered && deletion.sent < push.answered;
-        let (Call::PutManifest { body, .. }, Call::DeleteManifest { reference, .. }) =
-            (&push.call, &deletion.call)
-        else {
-            continue;
-        };
-        if !meet || sha256(body) != *reference || (push.reply.status, deletion.reply.status) != (201, 202) {
-            continue;
-        }
-        for history in events.values_mut() {
-            let again = |event: &&Event| {
-                let publishes = matches!(event.effect, Effect::Put | Effect::Point(_));
-                event.sent == push.sent && publishes && !event.optional
-            };
-            let again = history.iter().find(again).map(|event| Event { optional: true, ..event.clone() });
-            history.extend(again);
-        }
     }
 }
 
@@ -236,6 +214,7 @@ impl World {
         for (object, mut events) in events {
             let initial = self.known.get(&object).cloned().unwrap_or_else(|| absent(&object));
             drop_late_cancellations(&mut events);
+            chunks_of_a_cancelled_upload(&mut events);
             if !is_linearisable(&initial, &events) {
                 let history: Vec<String> = events.iter().map(ToString::to_string).collect();
                 panic!(
@@ -292,21 +271,4 @@ fn absent(object: &Object) -> State {
         Object::Upload(_) => State::Holds(None),
         _ => State::There(false),
     }
-}
-
-/// A cancellation that meets the last request of its upload may come too late: then both end the upload, which harms
-/// nobody. Everywhere else it counts.
-fn drop_late_cancellations(events: &mut Vec<Event>) {
-    let ends: Vec<(u64, u64)> = events
-        .iter()
-        .filter(|event| {
-            let ended = |answer| matches!(answer, Upload::Committed | Upload::WrongDigest);
-            matches!(event.effect, Effect::Commit { answer, .. } if ended(answer))
-        })
-        .map(|event| (event.sent, event.answered))
-        .collect();
-    events.retain(|event| {
-        let late = ends.iter().any(|(sent, answered)| event.sent < *answered && *sent < event.answered);
-        !(late && event.effect == Effect::Cancel(true))
-    });
 }
