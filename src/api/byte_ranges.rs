@@ -16,8 +16,9 @@ use crate::{
 
 /// The parts of a blob a request asks for, none of them empty; `None` for the whole.
 ///
-/// A header out of grammar, or of another unit, is ignored, as RFC 9110 has it, except that a range whose end is
-/// before its start answers 416: the conformance program asks for it.
+/// Another unit than bytes is ignored, as RFC 9110, 14.2 demands. What is out of grammar, or has its end before its
+/// start, answers 416 like a range that is not there: 14.2 leaves ignoring or rejecting it to the server, 15.5.17 gives
+/// the status, and the conformance program asks for it. A client that means a part never takes the whole for it.
 pub(super) fn requested(
     request: &HeaderMap,
     digest: &Digest,
