@@ -7,6 +7,10 @@
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the log of its server")]
 
+#[path = "../shared/program.rs"]
+mod program;
+#[path = "../shared/random.rs"]
+mod random;
 mod support;
 
 mod browser;

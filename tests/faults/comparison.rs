@@ -10,14 +10,16 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::support::{
-    calls,
-    client::Client,
-    image::{Image, sha256},
+use crate::{
     program::program,
-    registry::{pull, push},
-    server::Server,
-    volume::Volume,
+    support::{
+        calls,
+        client::Client,
+        image::{Image, sha256},
+        registry::{pull, push},
+        server::Server,
+        volume::Volume,
+    },
 };
 
 const REPOSITORY: &str = "team/app";

@@ -7,14 +7,14 @@ use std::{
     collections::BTreeMap,
     env,
     fmt::Write as _,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use crate::{
     judgement::{self, Outcome},
+    random::{Random, number_from, seed_from},
     requests::{Request, Scene},
     support::{
-        image::Random,
         server::Server,
         tracer::{Effect, Seen, TRANSFERS},
         volume::Volume,
@@ -50,6 +50,9 @@ fn errors_at(call: &Seen) -> Vec<Effect> {
     effects
 }
 
+/// Where the seed of an earlier run is given.
+pub(crate) const SEED: &str = "PAKHUIS_FAULT_SEED";
+
 #[derive(Default)]
 struct Report {
     sites: usize,
@@ -61,16 +64,8 @@ struct Report {
     wrong: BTreeMap<String, (usize, String)>,
 }
 
-/// A fresh seed, or that of an earlier run.
-pub(crate) fn seed() -> u64 {
-    number_from("PAKHUIS_FAULT_SEED").unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-        now.as_secs() ^ u64::from(now.subsec_nanos()) << 20
-    })
-}
-
 async fn run(name: &str, share: u64, effects: impl Fn(&Seen) -> Vec<Effect>) {
-    let (seed, share) = (seed(), number_from("PAKHUIS_FAULT_SHARE").unwrap_or(share).max(1));
+    let (seed, share) = (seed_from(SEED), number_from("PAKHUIS_FAULT_SHARE").unwrap_or(share).max(1));
     println!("{name}: PAKHUIS_FAULT_SEED={seed} PAKHUIS_FAULT_SHARE={share}");
     let only = env::var("PAKHUIS_FAULT_REQUEST").ok();
     let started = Instant::now();
@@ -97,10 +92,6 @@ async fn run(name: &str, share: u64, effects: impl Fn(&Seen) -> Vec<Effect>) {
     report.print(name, started);
     assert!(report.wrong.is_empty(), "{name}: {} kinds of wrong answers, listed above", report.wrong.len());
     assert!(report.run > 0 && report.missed * 20 <= report.run, "{name}: too many cases met no call");
-}
-
-pub(crate) fn number_from(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
 }
 
 fn calls_in_short(calls: &[Seen]) -> String {

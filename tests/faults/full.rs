@@ -2,13 +2,15 @@
 
 use std::{fs, path::Path, time::Duration};
 
-use crate::support::{
-    client::{Answer, Client},
-    image::{Image, MANIFEST, sha256},
+use crate::{
     program::{program, run},
-    registry::{expect, pull, push, wait_for},
-    server::Server,
-    volume::Volume,
+    support::{
+        client::{Answer, Client},
+        image::{Image, MANIFEST, sha256},
+        registry::{expect, pull, push, wait_for},
+        server::Server,
+        volume::Volume,
+    },
 };
 
 const REPOSITORY: &str = "team/app";

@@ -12,6 +12,11 @@ mod full;
 mod hang_at_call;
 mod hung;
 mod judgement;
+#[path = "../shared/program.rs"]
+mod program;
+#[path = "../shared/random.rs"]
+mod random;
 mod read_only;
 mod requests;
+mod storm;
 mod support;

@@ -10,6 +10,8 @@ mod doctor;
 mod damage;
 mod inherited_volume;
 mod manifests;
+#[path = "../shared/random.rs"]
+mod random;
 mod referrers;
 mod support;
 mod tags;

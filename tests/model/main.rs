@@ -14,6 +14,8 @@ mod alphabet;
 mod call;
 mod expected;
 mod overlapping;
+#[path = "../shared/random.rs"]
+mod random;
 mod sequential;
 mod servers;
 mod specification;

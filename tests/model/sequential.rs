@@ -3,7 +3,7 @@
 use std::{
     cell::RefCell,
     collections::BTreeMap,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use proptest::{
@@ -15,6 +15,7 @@ use tokio::runtime::Runtime;
 
 use crate::{
     call::Call,
+    random::{number_from, seed_from},
     servers::{SERVERS, Servers},
     specification::Specification,
     step::{Step, prelude, step},
@@ -32,7 +33,7 @@ type Counts = BTreeMap<(&'static str, u16), u64>;
 
 #[test]
 fn every_answer_is_that_of_the_model() {
-    let seed = number_from("PAKHUIS_MODEL_SEED").unwrap_or_else(fresh_seed);
+    let seed = seed_from("PAKHUIS_MODEL_SEED");
     let operations = number_from("PAKHUIS_MODEL_OPERATIONS").unwrap_or(OPERATIONS);
     println!("PAKHUIS_MODEL_SEED={seed} PAKHUIS_MODEL_OPERATIONS={operations}");
     let started = Instant::now();
@@ -154,14 +155,4 @@ pub(crate) fn runner(seed: u64, cases: u32) -> TestRunner {
         ..Config::default()
     };
     TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &bytes))
-}
-
-pub(crate) fn number_from(variable: &str) -> Option<u64> {
-    let text = std::env::var(variable).ok()?;
-    Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
-}
-
-pub(crate) fn fresh_seed() -> u64 {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
-    now.as_secs() ^ u64::from(now.subsec_nanos()) << 20
 }

@@ -9,6 +9,10 @@
 #![expect(clippy::print_stderr, reason = "a failing test shows the logs of its guests")]
 
 mod load;
+#[path = "../shared/program.rs"]
+mod program;
+#[path = "../shared/random.rs"]
+mod random;
 mod rig;
 mod support;
 

@@ -1,31 +1,16 @@
-//! What the tests of real clients have too: finding and running programs, and images made from nothing.
+//! What the tests of real clients have too, and what the environment says about a run.
 
-#[allow(dead_code, reason = "shared with the tests of real clients, which need all of it")]
-#[path = "../clients/support/program.rs"]
-mod commands;
 #[allow(dead_code, reason = "shared with the tests of real clients, which need all of it")]
 #[path = "../clients/support/image.rs"]
 mod image;
 
-use std::{
-    env,
-    time::{SystemTime, UNIX_EPOCH},
-};
-
-pub(crate) use commands::{go_tool, program, run};
+pub(crate) use crate::program::{go_tool, program, run};
+use crate::random::{number_from, seed_from};
 pub(crate) use image::{Blob, ImageSpec, Layout};
-
-/// A number from the environment.
-pub(crate) fn number_from(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
-}
 
 /// The seed of this run: `PAKHUIS_NFS_SEED`, or a fresh one, printed so that it can be set.
 pub(crate) fn seed() -> u64 {
-    let seed = number_from("PAKHUIS_NFS_SEED").unwrap_or_else(|| {
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-        now.as_secs() ^ u64::from(now.subsec_nanos()) << 20
-    });
+    let seed = seed_from("PAKHUIS_NFS_SEED");
     println!("PAKHUIS_NFS_SEED={seed}");
     seed
 }

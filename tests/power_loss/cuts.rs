@@ -2,11 +2,10 @@
 
 use std::{
     collections::HashSet,
-    env,
     hash::{DefaultHasher, Hash, Hasher},
     sync::{Arc, Mutex, PoisonError, mpsc},
     thread,
-    time::{Duration, Instant, SystemTime, UNIX_EPOCH},
+    time::{Duration, Instant},
 };
 
 use pakhuis::oci::Algorithm;
@@ -17,10 +16,11 @@ use crate::{
     check::{Expectation, Found, Known, check_tree, check_volume, memory_directory},
     history::History,
     image::Image,
+    random::{Random, number_from, seed_from},
     server::Server,
     strict_file_system::{
         StrictFileSystem,
-        crash::{Dice, Disk, Kept, Tree},
+        crash::{Disk, Kept, Tree},
         faults::{Effect, Fault, Operation},
         journal::Record,
     },
@@ -64,13 +64,11 @@ struct Totals {
 
 #[test]
 fn every_cut_keeps_the_promise() {
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("a clock after 1970");
-    let seed =
-        number_from("PAKHUIS_POWER_LOSS_SEED").unwrap_or(now.as_secs() ^ u64::from(now.subsec_nanos()) << 20);
+    let seed = seed_from("PAKHUIS_POWER_LOSS_SEED");
     let wanted =
         number_from("PAKHUIS_POWER_LOSS_CUTS").map_or(CUTS, |cuts| usize::try_from(cuts).expect("a count"));
     println!("PAKHUIS_POWER_LOSS_SEED={seed} PAKHUIS_POWER_LOSS_CUTS={wanted}");
-    let (started, mut dice, mut totals) = (Instant::now(), Dice(seed), Totals::default());
+    let (started, mut dice, mut totals) = (Instant::now(), Random(seed), Totals::default());
     let mut round = 0;
     while totals.cuts < wanted && totals.violations.is_empty() {
         // Every other time servers die too, and leave to the others what they had not flushed.
@@ -94,12 +92,8 @@ fn every_cut_keeps_the_promise() {
     assert!(totals.violations.is_empty(), "seed {seed}:\n{}", totals.violations.join("\n"));
 }
 
-fn number_from(variable: &str) -> Option<u64> {
-    env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is a number")))
-}
-
 /// Lets the clients live on two servers, each with a mount of its own.
-fn record(dice: &mut Dice, with_deaths: bool) -> Recording {
+fn record(dice: &mut Random, with_deaths: bool) -> Recording {
     let store = StrictFileSystem::new();
     let history = Arc::new(History::new(store.clone()));
     let directories = [(); 2].map(|()| TempDir::new().expect("a directory"));
@@ -119,13 +113,13 @@ fn record(dice: &mut Dice, with_deaths: bool) -> Recording {
             http: Client::builder().no_proxy().build().expect("a client"),
             addresses: addresses.clone(),
             history: history.clone(),
-            dice: Dice(dice.roll()),
+            dice: Random(dice.next()),
             is_stopped: false,
         };
         runtime.spawn(pusher.live(repository, shared.clone()))
     });
     while with_deaths && !clients.iter().all(|client| client.is_finished()) {
-        thread::sleep(Duration::from_millis(20 + dice.roll() % 300));
+        thread::sleep(Duration::from_millis(20 + dice.next() % 300));
         let number = dice.below(servers.len());
         servers[number].kill();
         servers[number] = Server::start(mounts[number].path());
@@ -142,7 +136,7 @@ fn record(dice: &mut Dice, with_deaths: bool) -> Recording {
 }
 
 /// Cuts the power at every change and flush, or where `wanted` is less than there are, at as many by chance.
-fn look_at_cuts(recording: &Recording, round: usize, wanted: usize, dice: &mut Dice, totals: &mut Totals) {
+fn look_at_cuts(recording: &Recording, round: usize, wanted: usize, dice: &mut Random, totals: &mut Totals) {
     let (send, receive) = mpsc::sync_channel::<Job>(4);
     let (receive, results) = (Mutex::new(receive), Mutex::new(Vec::new()));
     thread::scope(|scope| {

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use pakhuis::oci::{Algorithm, Digest};
 use serde_json::{Value, json};
 
-use crate::strict_file_system::crash::Dice;
+use crate::random::Random;
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -23,10 +23,9 @@ impl Blob {
     }
 
     /// Bytes that nothing else has, of a length below `limit`.
-    pub(crate) fn random(algorithm: Algorithm, dice: &mut Dice, limit: usize) -> Self {
+    pub(crate) fn random(algorithm: Algorithm, dice: &mut Random, limit: usize) -> Self {
         let length = 8 + dice.below(limit);
-        let bytes: Vec<u8> = (0..length.div_ceil(8)).flat_map(|_| dice.roll().to_le_bytes()).collect();
-        Self::new(algorithm, bytes)
+        Self::new(algorithm, dice.bytes(length))
     }
 
     fn descriptor(&self, media_type: &str) -> Value {
@@ -45,10 +44,10 @@ pub(crate) struct Image {
 
 impl Image {
     /// An image of some layers, the first of which is the largest.
-    pub(crate) fn random(algorithm: Algorithm, dice: &mut Dice, layers: usize) -> Self {
+    pub(crate) fn random(algorithm: Algorithm, dice: &mut Random, layers: usize) -> Self {
         let layer = |number: usize| Blob::random(algorithm, dice, if number == 0 { 60_000 } else { 5_000 });
         let layers: Vec<Blob> = (0..layers).map(layer).collect();
-        Self::of(algorithm, &layers, None, dice.roll())
+        Self::of(algorithm, &layers, None, dice.next())
     }
 
     /// An image of given layers; `mark` makes it another image.

@@ -9,8 +9,12 @@ mod check;
 mod cuts;
 mod history;
 mod image;
+#[path = "../shared/random.rs"]
+mod random;
 mod server;
+#[path = "../shared/strict_file_system/mod.rs"]
 mod strict_file_system;
+mod strictness;
 mod traffic;
 mod two_clients;
 mod two_servers;

@@ -9,8 +9,8 @@ use reqwest::{Client, Method, RequestBuilder, header};
 use crate::{
     history::{History, Seen, Thing},
     image::{Blob, Image},
+    random::Random,
     server::{Answer, send},
-    strict_file_system::crash::Dice,
 };
 
 /// The repository that all clients push to.
@@ -30,7 +30,7 @@ pub(crate) struct Pusher {
     pub(crate) http: Client,
     pub(crate) addresses: Addresses,
     pub(crate) history: Arc<History>,
-    pub(crate) dice: Dice,
+    pub(crate) dice: Random,
     /// Whether its server is stopped on the way, and answers that it failed.
     pub(crate) is_stopped: bool,
 }
@@ -43,10 +43,10 @@ impl Pusher {
         self.push(SHARED, &shared, &["shared"]).await;
         self.mount_all(own, &shared).await;
         self.put_manifest(own, &shared, &["base"]).await;
-        let second = Image::of(Algorithm::Sha256, &first.blobs[..2], None, self.dice.roll());
+        let second = Image::of(Algorithm::Sha256, &first.blobs[..2], None, self.dice.next());
         self.push(own, &second, &["latest"]).await;
         self.contend(&shared).await;
-        let signature = Image::of(Algorithm::Sha256, &[], Some(&first), self.dice.roll());
+        let signature = Image::of(Algorithm::Sha256, &[], Some(&first), self.dice.next());
         self.push(own, &signature, &[]).await;
         self.push(own, &Image::index(&[&first, &second]), &["multi"]).await;
         self.put_manifest(own, &first, &["stable"]).await;
@@ -69,7 +69,7 @@ impl Pusher {
 
     /// A tag that every client moves.
     async fn contend(&mut self, shared: &Image) {
-        let mine = Image::of(Algorithm::Sha256, &shared.blobs, None, self.dice.roll());
+        let mine = Image::of(Algorithm::Sha256, &shared.blobs, None, self.dice.next());
         self.push(SHARED, &mine, &["moving"]).await;
         self.put_manifest(SHARED, shared, &["moving"]).await;
     }

@@ -11,25 +11,28 @@ use tokio::runtime::Runtime;
 
 use crate::{
     image::{Blob, Image},
+    random::Random,
     server::{Server, send},
     strict_file_system::{
         Mount, StrictFileSystem,
-        crash::Dice,
         faults::{Effect, Fault, Operation},
     },
 };
 
-const REPOSITORY: &str = "team/app";
+pub(crate) const REPOSITORY: &str = "team/app";
 
-struct Pair {
-    servers: [Server; 2],
-    mounts: [Mount; 2],
+/// Two servers, each on a mount of its own of one store.
+pub(crate) struct Pair {
+    pub(crate) store: StrictFileSystem,
+    pub(crate) servers: [Server; 2],
+    pub(crate) mounts: [Mount; 2],
     _directories: [TempDir; 2],
-    runtime: Runtime,
-    http: Client,
+    pub(crate) runtime: Runtime,
+    pub(crate) http: Client,
 }
 
-fn pair(believed_for: Duration) -> Pair {
+/// Starts both; their clients of the volume believe a name for this long.
+pub(crate) fn pair(believed_for: Duration) -> Pair {
     let store = StrictFileSystem::new();
     let directories = [(); 2].map(|()| TempDir::new().expect("a directory"));
     let mounts = directories.each_ref().map(|directory| store.mount(directory.path()));
@@ -37,7 +40,7 @@ fn pair(believed_for: Duration) -> Pair {
     mounts.iter().for_each(|mount| mount.gate().cache_names(believed_for));
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let http = Client::builder().no_proxy().build().expect("a client");
-    Pair { servers, mounts, _directories: directories, runtime: runtime.expect("a runtime"), http }
+    Pair { store, servers, mounts, _directories: directories, runtime: runtime.expect("a runtime"), http }
 }
 
 impl Pair {
@@ -91,7 +94,7 @@ async fn ask(http: Client, address: String, method: Method, path: &str, body: &b
 }
 
 fn image(seed: u64) -> Image {
-    Image::random(Algorithm::Sha256, &mut Dice(seed), 1)
+    Image::random(Algorithm::Sha256, &mut Random(seed), 1)
 }
 
 #[test]

@@ -17,10 +17,11 @@ use crate::{
     check::{Expectation, Known, check_tree, check_volume, memory_directory},
     history::{History, Thing},
     image::Image,
+    random::Random,
     server::Server,
     strict_file_system::{
         Mount, StrictFileSystem,
-        crash::{Dice, Disk, Kept},
+        crash::{Disk, Kept},
         faults::{Effect, Fault, Operation},
         journal::Record,
     },
@@ -50,7 +51,7 @@ struct Volume {
 
 #[test]
 fn what_a_server_left_undone_another_does_before_it_acknowledges() {
-    let (mut dice, mut stops, mut violations) = (Dice(1), 0, Vec::new());
+    let (mut dice, mut stops, mut violations) = (Random(1), 0, Vec::new());
     for stopped in
         [Stopped::Push, Stopped::Mount, Stopped::MoveOfTag, Stopped::DeleteOfTag, Stopped::DeleteOfManifest]
     {
@@ -85,12 +86,18 @@ fn volume() -> Volume {
 
 impl Volume {
     /// Stops the first server at its change number `place` of a request. False when it had fewer.
-    fn try_one(&self, stopped: Stopped, place: usize, dice: &mut Dice, violations: &mut Vec<String>) -> bool {
+    fn try_one(
+        &self,
+        stopped: Stopped,
+        place: usize,
+        dice: &mut Random,
+        violations: &mut Vec<String>,
+    ) -> bool {
         // A repository of its own for each, so that one volume serves for all.
         let repository: &'static str = format!("stopped/{stopped:?}-{place}").to_lowercase().leak();
         let image = Image::random(Algorithm::Sha256, dice, 1);
-        let other = Image::of(Algorithm::Sha256, &image.blobs, None, dice.roll());
-        let mut second = self.pusher(1, dice.roll());
+        let other = Image::of(Algorithm::Sha256, &image.blobs, None, dice.next());
+        let mut second = self.pusher(1, dice.next());
         match stopped {
             Stopped::Push => {}
             Stopped::Mount => self.runtime.block_on(second.push(crate::traffic::SHARED, &image, &["base"])),
@@ -101,7 +108,7 @@ impl Volume {
         }
         let gate = self.mounts[0].gate();
         gate.add(Fault::once(Operation::CHANGES, Effect::Hang).after(place));
-        let mut first = self.pusher(0, dice.roll());
+        let mut first = self.pusher(0, dice.next());
         let (pushed, replaced) = (image.clone(), other.clone());
         let request = self.runtime.spawn(async move {
             match stopped {
@@ -140,7 +147,7 @@ impl Volume {
             } else {
                 self.history.clone()
             },
-            dice: Dice(seed),
+            dice: Random(seed),
             is_stopped: server == 0,
         }
     }
@@ -150,7 +157,7 @@ impl Volume {
         &self,
         images: [&Image; 2],
         repository: &'static str,
-        dice: &mut Dice,
+        dice: &mut Random,
         about: &str,
     ) -> Result<(), String> {
         let mut disk = self.disk.lock().expect("nobody panicked with it");

@@ -4,7 +4,7 @@ use std::io::Read as _;
 
 use serde_json::json;
 
-use super::Random;
+use crate::random::Random;
 use crate::support::{Api, pseudo_random, sha256};
 
 pub(super) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -45,9 +45,9 @@ impl Image {
     pub(super) fn blobs(seed: u64) -> Vec<Vec<u8>> {
         let mut random = Random(seed);
         let config = json!({ "architecture": "amd64", "os": "linux", "seed": seed }).to_string().into_bytes();
-        let layers = (0..=random.below(4)).map(|_| {
+        let layers = (0..=random.next() % 4).map(|_| {
             let mut bytes = Vec::new();
-            let length = 1_000 + random.below(199_000);
+            let length = 1_000 + random.next() % 199_000;
             pseudo_random(random.next()).take(length).read_to_end(&mut bytes).expect("endless bytes");
             bytes
         });

@@ -5,9 +5,10 @@ use std::time::{Duration, Instant};
 use futures_util::future::try_join_all;
 use serde_json::Value;
 
+use super::SEED;
 use super::image::Image;
 use super::volume::check_volume;
-use super::{Random, number_from, seed};
+use crate::random::{Random, number_from, seed_from};
 use crate::support::{Api, Options, TestServer};
 
 const PUSHERS: u64 = 4;
@@ -22,7 +23,7 @@ struct Journal {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_acknowledged_survives() {
-    let seed = seed();
+    let seed = seed_from(SEED);
     let rounds = number_from("PAKHUIS_KILL_ROUNDS").unwrap_or(100);
     println!("PAKHUIS_KILL_SEED={seed} PAKHUIS_KILL_ROUNDS={rounds}");
     let started = Instant::now();
@@ -63,7 +64,7 @@ async fn push_until_killed(server: &mut TestServer, random: &mut Random) -> Vec<
         .map(|pusher| tokio::spawn(push_until_it_breaks(Api::new(server), pusher, random.next())))
         .collect();
     let longest = u64::try_from(LONGEST_LIFE.as_micros()).expect("less than a second");
-    tokio::time::sleep(Duration::from_micros(random.below(longest))).await;
+    tokio::time::sleep(Duration::from_micros(random.next() % longest)).await;
     server.kill_9();
     try_join_all(pushers).await.expect("a pusher that saw nothing but acknowledgements and the end")
 }

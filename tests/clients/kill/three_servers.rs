@@ -12,9 +12,10 @@ use futures_util::future::try_join_all;
 use reqwest::Method;
 use serde_json::Value;
 
+use super::SEED;
 use super::image::{Image, MANIFEST};
 use super::volume::check_volume;
-use super::{Random, number_from, seed};
+use crate::random::{Random, number_from, seed_from};
 use crate::support::{Answer, Api, Options, TestServer, sha256};
 
 const SERVERS: usize = 3;
@@ -32,7 +33,7 @@ const ATTEMPTS: usize = 6;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn everything_acknowledged_by_any_server_survives() {
-    let seed = seed();
+    let seed = seed_from(SEED);
     let rounds = number_from("PAKHUIS_KILL_ANY_ROUNDS").unwrap_or(200);
     println!("PAKHUIS_KILL_SEED={seed} PAKHUIS_KILL_ANY_ROUNDS={rounds}");
     let started = Instant::now();
@@ -41,7 +42,7 @@ async fn everything_acknowledged_by_any_server_survives() {
     let mut acknowledged: Vec<Image> = Vec::new();
     let counts = Arc::new(Counts::default());
     for round in 0..rounds {
-        let victim = usize::try_from(random.below(SERVERS as u64)).expect("a small number");
+        let victim = random.below(SERVERS);
         let journals = push_while_one_is_killed(&mut servers, victim, &mut random, &counts).await;
         servers[victim].restart();
         let apis = apis(&servers);
@@ -125,7 +126,7 @@ async fn push_while_one_is_killed(
         })
         .collect();
     let longest = u64::try_from(LONGEST_LIFE.as_micros()).expect("less than a second");
-    tokio::time::sleep(Duration::from_micros(random.below(longest))).await;
+    tokio::time::sleep(Duration::from_micros(random.next() % longest)).await;
     servers[victim].kill_9();
     tokio::time::sleep(AFTERWARDS).await;
     stop.store(true, Ordering::Relaxed);
@@ -181,8 +182,8 @@ impl Pusher {
     async fn push_until(mut self, stop: Arc<AtomicBool>) -> Vec<Image> {
         let mut acknowledged = Vec::new();
         while !stop.load(Ordering::Relaxed) {
-            let repository = repository(self.random.below(REPOSITORIES));
-            let seed = self.random.below(IMAGES);
+            let repository = repository(self.random.next() % REPOSITORIES);
+            let seed = self.random.next() % IMAGES;
             let image = Image::new(repository, seed);
             for blob in Image::blobs(seed) {
                 self.push_blob(&image.repository, &blob).await;
@@ -236,7 +237,7 @@ impl Pusher {
     }
 
     async fn push_blob(&mut self, repository: &str, blob: &[u8]) {
-        let resumes = self.random.below(2) == 0;
+        let resumes = self.random.once_in(2);
         for _ in 0..ATTEMPTS {
             if self.try_blob(repository, blob, resumes).await {
                 return;

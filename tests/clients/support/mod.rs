@@ -9,14 +9,13 @@ mod browser;
 pub(crate) mod docker_engine;
 mod image;
 mod link;
-mod program;
 mod reference;
 pub(crate) mod sandbox;
 mod server;
 
+pub(crate) use crate::program::{combined, go_tool, program, run, run_failing, run_with_input};
 pub(crate) use api::{Answer, Api, sha256};
 pub(crate) use browser::Browser;
 pub(crate) use image::{Blob, ImageSpec, Layout, pseudo_random};
-pub(crate) use program::{combined, go_tool, program, run, run_failing, run_with_input};
 pub(crate) use reference::Reference;
 pub(crate) use server::{Options, TestServer};

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use super::program::{go_tool, program, run};
+use crate::program::{go_tool, program, run};
 
 /// A release of CNCF Distribution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
-use super::program::{program, run, run_with_input};
 use super::reference::{Listening, Reference, quoted};
+use crate::program::{program, run, run_with_input};
 
 /// How long a server may take to listen, or to leave after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -5,6 +5,8 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256, Sha512};
 
+use crate::random::Random;
+
 /// The type of the manifests.
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -47,27 +49,9 @@ fn descriptor(media_type: &str, bytes: &[u8]) -> Value {
     json!({ "mediaType": media_type, "digest": sha256(bytes), "size": bytes.len() })
 }
 
-/// Bytes that follow from a number (splitmix64).
+/// Bytes that follow from a number.
 pub(crate) fn bytes(number: u64, size: usize) -> Vec<u8> {
-    let mut random = Random(number);
-    let mut bytes = Vec::with_capacity(size + 8);
-    while bytes.len() < size {
-        bytes.extend_from_slice(&random.next().to_le_bytes());
-    }
-    bytes.truncate(size);
-    bytes
-}
-
-/// splitmix64: any number is a good seed.
-pub(crate) struct Random(pub(crate) u64);
-
-impl Random {
-    pub(crate) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
+    Random(number).bytes(size)
 }
 
 /// `sha256:` and the digest of the bytes.

@@ -3,8 +3,8 @@
 pub(crate) mod calls;
 pub(crate) mod client;
 pub(crate) mod image;
-pub(crate) mod program;
 pub(crate) mod registry;
 pub(crate) mod server;
+pub(crate) mod stoppable;
 pub(crate) mod tracer;
 pub(crate) mod volume;

@@ -11,10 +11,8 @@ use std::{
 use rustix::mount::{MountFlags, UnmountFlags, mount, mount_remount, unmount};
 use tempfile::TempDir;
 
-use super::{
-    image::{sha256, sha512},
-    program::{program, run},
-};
+use super::image::{sha256, sha512};
+use crate::program::{program, run};
 
 /// A file system mounted for a test; unmounted when it is dropped.
 pub(crate) struct Volume {

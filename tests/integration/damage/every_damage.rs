@@ -13,7 +13,10 @@ use std::{
 use pakhuis::registry::verification::Repairs;
 
 use super::sample::{Sample, kinds, verify};
-use crate::support::TestRegistry;
+use crate::{
+    random::{Random, number_from, seed_from},
+    support::TestRegistry,
+};
 
 #[derive(Clone, Copy, Debug)]
 enum Damage {
@@ -34,23 +37,12 @@ fn files(directory: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-fn variable(name: &str) -> Option<u64> {
-    std::env::var(name).ok().map(|value| value.parse().unwrap_or_else(|_| panic!("{name} is a number")))
-}
-
 #[tokio::test]
 async fn every_damage_is_found_never_served_and_healed_by_a_push() {
-    let share = variable("PAKHUIS_DAMAGE_SHARE").unwrap_or(40);
-    let fresh = uuid_seed();
-    let mut state = variable("PAKHUIS_DAMAGE_SEED").unwrap_or(fresh);
-    println!("PAKHUIS_DAMAGE_SEED={state} PAKHUIS_DAMAGE_SHARE={share}");
-    // splitmix64
-    let mut draw = move || {
-        state = state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    };
+    let share = number_from("PAKHUIS_DAMAGE_SHARE").unwrap_or(40);
+    let seed = seed_from("PAKHUIS_DAMAGE_SEED");
+    println!("PAKHUIS_DAMAGE_SEED={seed} PAKHUIS_DAMAGE_SHARE={share}");
+    let mut random = Random(seed);
     let volume = TestRegistry::in_memory();
     let sample = Sample::new();
     sample.push(&volume.anonymous()).await;
@@ -68,10 +60,10 @@ async fn every_damage_is_found_never_served_and_healed_by_a_push() {
         let relative = file.strip_prefix(&v2).unwrap().to_string_lossy().into_owned();
         let whole = fs::read(file).unwrap();
         for position in 0..whole.len() {
-            let bits = u8::try_from(draw() % 255).unwrap() + 1;
+            let bits = u8::try_from(random.next() % 255).unwrap() + 1;
             for damage in [Damage::Flip(position, bits), Damage::Truncate(position)] {
                 // A file of nothing is the damage that crashes leave: always tried.
-                if draw() % share != 0 && !matches!(damage, Damage::Truncate(0)) {
+                if !random.next().is_multiple_of(share) && !matches!(damage, Damage::Truncate(0)) {
                     continue;
                 }
                 let mut bytes = whole.clone();
@@ -107,10 +99,4 @@ async fn every_damage_is_found_never_served_and_healed_by_a_push() {
         all.len()
     );
     assert!(truncations >= all.len());
-}
-
-fn uuid_seed() -> u64 {
-    use std::hash::{BuildHasher, Hasher};
-    // The keys of a new hash map are random.
-    std::collections::hash_map::RandomState::new().build_hasher().finish() >> 1
 }

@@ -24,7 +24,8 @@ use proptest::{
 use crate::{
     alphabet::BLOBS,
     call::{Call, Start},
-    sequential::{OPERATIONS, fresh_seed, line, number_from, runner},
+    random::{number_from, seed_from},
+    sequential::{OPERATIONS, line, runner},
     servers::{Reply, SERVERS, Servers},
 };
 use allowances::{chunks_of_a_cancelled_upload, drop_late_cancellations, publish_again};
@@ -37,7 +38,7 @@ const BURSTS: u64 = 40;
 
 #[test]
 fn requests_at_once_have_an_order() {
-    let seed = number_from("PAKHUIS_MODEL_SEED").unwrap_or_else(fresh_seed);
+    let seed = seed_from("PAKHUIS_MODEL_SEED");
     let operations = number_from("PAKHUIS_MODEL_OPERATIONS").unwrap_or(OPERATIONS) / 4;
     println!("PAKHUIS_MODEL_SEED={seed}, a quarter of the operations at once: {operations}");
     let started = Instant::now();

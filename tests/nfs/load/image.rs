@@ -4,7 +4,7 @@ use bytes::Bytes;
 use serde_json::json;
 use sha2::{Digest as _, Sha256};
 
-use super::Random;
+use crate::random::Random;
 
 pub(crate) const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 
@@ -35,7 +35,7 @@ impl Blob {
     }
 
     pub(crate) fn bytes(self) -> Bytes {
-        Random(self.seed).bytes(self.size)
+        Random(self.seed).bytes(self.size).into()
     }
 
     pub(crate) fn digest(self) -> String {

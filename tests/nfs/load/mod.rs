@@ -6,7 +6,6 @@ mod client;
 mod history;
 mod image;
 mod programs;
-mod random;
 mod report;
 mod worker;
 
@@ -15,11 +14,10 @@ use std::{sync::Arc, time::Instant};
 use client::Client;
 pub(crate) use history::History;
 pub(crate) use programs::Programs;
-pub(crate) use random::Random;
 pub(crate) use report::Report;
 use worker::{SHARED_REPOSITORY, Shared, Worker};
 
-use crate::rig::Rig;
+use crate::{random::Random, rig::Rig};
 
 /// Workers at once.
 const WORKERS: usize = 5;

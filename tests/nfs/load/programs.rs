@@ -14,8 +14,9 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Random, Report};
+use super::Report;
 use crate::{
+    random::Random,
     rig::Rig,
     support::{Blob, ImageSpec, Layout, go_tool, program},
 };

@@ -6,11 +6,11 @@ use bytes::Bytes;
 use reqwest::Method;
 
 use super::{
-    History, Random,
+    History,
     client::{Answer, Client, Request, Stopped},
     image::{Image, MANIFEST, sha256},
 };
-use crate::rig::Registry;
+use crate::{random::Random, rig::Registry};
 
 /// What all workers know.
 pub(crate) struct Shared {

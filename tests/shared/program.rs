@@ -1,4 +1,5 @@
-//! Finding and running the client programs: output is shown when a program does not do what was expected.
+//! Finding and running programs: output is shown when a program does not do what was expected.
+#![allow(dead_code, reason = "each test target has a use for some of it")]
 
 use std::env;
 use std::ffi::OsStr;

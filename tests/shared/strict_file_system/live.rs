@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    time::SystemTime,
+    time::{Duration, SystemTime},
 };
 
 use fuser::Errno;
@@ -14,6 +14,8 @@ pub(super) struct Live {
     nodes: HashMap<Inode, Node>,
     next_inode: Inode,
     pub(super) journal: Vec<Record>,
+    /// How many seconds the clock of the file server is ahead of this machine's.
+    pub(super) clock_ahead: i64,
 }
 
 /// A file or directory.
@@ -37,16 +39,17 @@ pub(super) enum Content {
 
 impl Default for Live {
     fn default() -> Self {
-        let root = Node::new(true, 0o755, (ROOT, String::new()));
-        Self { nodes: HashMap::from([(ROOT, root)]), next_inode: ROOT + 1, journal: Vec::new() }
+        let root = Node::new(true, 0o755, (ROOT, String::new()), SystemTime::now());
+        let nodes = HashMap::from([(ROOT, root)]);
+        Self { nodes, next_inode: ROOT + 1, journal: Vec::new(), clock_ahead: 0 }
     }
 }
 
 impl Node {
-    fn new(is_directory: bool, mode: u16, last_name: (Inode, String)) -> Self {
+    fn new(is_directory: bool, mode: u16, last_name: (Inode, String), modified: SystemTime) -> Self {
         let content =
             if is_directory { Content::Directory(BTreeMap::new()) } else { Content::File(Vec::new()) };
-        Self { content, links: 1, mode, modified: SystemTime::now(), last_name }
+        Self { content, links: 1, mode, modified, last_name }
     }
 
     pub(super) fn is_directory(&self) -> bool {
@@ -92,7 +95,8 @@ impl Live {
         }
         let inode = self.next_inode;
         self.next_inode += 1;
-        self.nodes.insert(inode, Node::new(is_directory, mode, (directory, name.to_owned())));
+        let node = Node::new(is_directory, mode, (directory, name.to_owned()), self.now());
+        self.nodes.insert(inode, node);
         self.journal.push(Record::New { inode, is_directory });
         self.bind(vec![Binding { directory, name: name.to_owned(), inode: Some(inode) }]);
         Ok(inode)
@@ -192,8 +196,8 @@ impl Live {
     }
 
     pub(super) fn touch(&mut self, inode: Inode) -> Result<(), Errno> {
-        self.node_mut(inode)?.modified = SystemTime::now();
-        Ok(())
+        let now = self.now();
+        self.set_modified(inode, now)
     }
 
     pub(super) fn set_modified(&mut self, inode: Inode, time: SystemTime) -> Result<(), Errno> {
@@ -216,6 +220,13 @@ impl Live {
         path
     }
 
+    /// The time that the file server stamps files with.
+    fn now(&self) -> SystemTime {
+        let shift = Duration::from_secs(self.clock_ahead.unsigned_abs());
+        let now = SystemTime::now();
+        if self.clock_ahead < 0 { now - shift } else { now + shift }
+    }
+
     fn node_mut(&mut self, inode: Inode) -> Result<&mut Node, Errno> {
         self.nodes.get_mut(&inode).ok_or(Errno::ESTALE)
     }
@@ -228,8 +239,9 @@ impl Live {
     }
 
     fn set_name(&mut self, Binding { directory, name, inode }: &Binding) {
+        let now = self.now();
         if let Some(node) = self.nodes.get_mut(directory) {
-            node.modified = SystemTime::now();
+            node.modified = now;
             if let Content::Directory(names) = &mut node.content {
                 match inode {
                     Some(inode) => names.insert(name.clone(), *inode),

@@ -8,6 +8,8 @@ use std::{
     sync::Arc,
 };
 
+use crate::random::Random;
+
 use super::journal::{Binding, Inode, ROOT, Record};
 
 /// Bytes that reach the disk together.
@@ -20,29 +22,7 @@ pub(crate) enum Kept<'a> {
     /// Everything, as if the machine had been shut down.
     Everything,
     /// What the dice say.
-    Some(&'a mut Dice),
-}
-
-/// A reproducible choice: splitmix64.
-pub(crate) struct Dice(pub(crate) u64);
-
-impl Dice {
-    pub(crate) fn roll(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        mixed ^ (mixed >> 31)
-    }
-
-    /// A number below `limit`, which is not zero.
-    pub(crate) fn below(&mut self, limit: usize) -> usize {
-        usize::try_from(self.roll() % limit as u64).unwrap_or(0)
-    }
-
-    /// True `percent` times of a hundred.
-    pub(crate) fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
+    Some(&'a mut Random),
 }
 
 /// The disk at a point of the journal: what is durable, and what is on its way.
@@ -219,7 +199,7 @@ impl FileOnDisk {
     }
 
     /// A number of the changes, the last of them in part, and of what they wrote some pages only.
-    fn torn(&self, dice: &mut Dice) -> Vec<u8> {
+    fn torn(&self, dice: &mut Random) -> Vec<u8> {
         let mut bytes = self.durable.to_vec();
         let whole = dice.below(self.pending.len() + 1);
         let percent = [0, 50, 90, 100][dice.below(4)];

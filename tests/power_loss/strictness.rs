@@ -14,10 +14,13 @@ use std::{
 use fuser::Errno;
 use tempfile::TempDir;
 
-use super::{
-    Mount, StrictFileSystem,
-    crash::{Dice, Disk, Entry, Kept, Tree},
-    faults::{Effect, Fault, Operation},
+use crate::{
+    random::Random,
+    strict_file_system::{
+        Mount, StrictFileSystem,
+        crash::{Disk, Entry, Kept, Tree},
+        faults::{Effect, Fault, Operation},
+    },
 };
 
 struct Mounted {
@@ -52,7 +55,7 @@ impl Mounted {
 
     /// The names that each of many power cuts now leaves.
     fn outcomes(&self) -> BTreeSet<Vec<String>> {
-        let (disk, mut dice) = (self.disk(), Dice(1));
+        let (disk, mut dice) = (self.disk(), Random(1));
         let mut outcome = || disk.after_a_cut(Kept::Some(&mut dice)).0.into_keys().collect();
         (0..500).map(|_| outcome()).collect()
     }
@@ -103,7 +106,7 @@ fn a_file_that_was_not_flushed_is_lost_though_its_name_is_kept() {
     fs::write(it.path("file"), b"bytes").unwrap();
     sync(it.mount.path());
     assert_eq!(it.worst().file("file"), Some(&b""[..]));
-    let (disk, mut dice) = (it.disk(), Dice(2));
+    let (disk, mut dice) = (it.disk(), Random(2));
     let contents: BTreeSet<Vec<u8>> =
         (0..500).map(|_| disk.after_a_cut(Kept::Some(&mut dice)).file("file").unwrap().to_vec()).collect();
     for possible in [&b""[..], b"by", b"bytes", b"\0\0\0", b"\0\0\0\0\0"] {
@@ -134,7 +137,7 @@ fn what_was_flushed_is_in_every_outcome() {
     sync(&it.path("d"));
     fs::write(it.path("d/other"), b"not flushed").unwrap();
     fs::create_dir(it.path("e")).unwrap();
-    let (disk, mut dice) = (it.disk(), Dice(3));
+    let (disk, mut dice) = (it.disk(), Random(3));
     for _ in 0..300 {
         assert_eq!(disk.after_a_cut(Kept::Some(&mut dice)).file("d/file"), Some(&b"bytes"[..]));
     }
@@ -157,7 +160,7 @@ fn a_rename_is_done_or_not() {
     write_flushed(&it.path("new"), b"2");
     sync(it.mount.path());
     fs::rename(it.path("new"), it.path("old")).unwrap();
-    let (disk, mut dice) = (it.disk(), Dice(4));
+    let (disk, mut dice) = (it.disk(), Random(4));
     for _ in 0..300 {
         let tree = disk.after_a_cut(Kept::Some(&mut dice));
         let (old, new) = (tree.file("old").unwrap(), tree.file("new"));
@@ -204,7 +207,7 @@ fn an_unlink_that_was_not_flushed_may_come_back_and_a_name_keeps_its_order() {
     sync(it.mount.path());
     fs::remove_file(it.path("file")).unwrap();
     write_flushed(&it.path("file"), b"2");
-    let (disk, mut dice) = (it.disk(), Dice(5));
+    let (disk, mut dice) = (it.disk(), Random(5));
     let found: BTreeSet<Option<Vec<u8>>> =
         (0..300).map(|_| disk.after_a_cut(Kept::Some(&mut dice)).file("file").map(<[u8]>::to_vec)).collect();
     assert_eq!(found, BTreeSet::from([None, Some(b"1".to_vec()), Some(b"2".to_vec())]));
@@ -218,7 +221,7 @@ fn bytes_overwritten_in_place_are_old_or_new_by_pages() {
     sync(it.mount.path());
     let file = OpenOptions::new().write(true).open(it.path("file")).unwrap();
     file.write_all_at(&[2; 8192], 0).unwrap();
-    let (disk, mut dice) = (it.disk(), Dice(6));
+    let (disk, mut dice) = (it.disk(), Random(6));
     for _ in 0..300 {
         let tree = disk.after_a_cut(Kept::Some(&mut dice));
         let bytes = tree.file("file").unwrap();
