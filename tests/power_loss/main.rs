@@ -15,6 +15,7 @@ mod server;
 #[path = "../shared/strict_file_system/mod.rs"]
 mod strict_file_system;
 mod strictness;
+mod takeover;
 mod traffic;
 mod two_clients;
 mod two_servers;
