@@ -18,5 +18,8 @@ mod program;
 mod random;
 mod read_only;
 mod requests;
+mod slow;
 mod storm;
+#[path = "../shared/strict_file_system/mod.rs"]
+mod strict_file_system;
 mod support;
