@@ -23,7 +23,7 @@ use crate::{
     config::{Config, Flags},
     storage::{
         self,
-        doctor::{Finding, Report, Request, Severity, Trial, examine},
+        doctor::{Finding, Question, Report, Request, Severity, Trial, examine, unanswered},
     },
 };
 
@@ -35,6 +35,10 @@ const MEETING_WAIT: Duration = Duration::from_secs(60);
 
 /// A trial that takes longer is told: a volume that hangs says nothing by itself.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// Silence after which the volume counts as hung, when it does not even say how much room it has. A trial may well
+/// take longer on a volume that answers.
+const HUNG_AFTER: Duration = Duration::from_secs(40);
 
 /// Try the volume as the server uses it, and say what breaks and what to type
 #[derive(Debug, Args)]
@@ -86,15 +90,17 @@ impl Doctor {
 async fn watched(config: storage::Config, meet: Option<Duration>) -> anyhow::Result<Report> {
     let (say, mut hear) = unbounded_channel();
     let stop = Arc::new(AtomicBool::new(false));
-    let told = stop.clone();
+    let (told, examined) = (stop.clone(), config.clone());
     let examination = std::thread::Builder::new().name("doctor".to_owned()).spawn(move || {
         let progress = |text: &str| {
             // Nobody listens when the command was stopped twice.
             let _ = say.send(text.to_owned());
         };
-        examine(&Request { config: &config, meet, progress: &progress, stop: &told })
+        examine(&Request { config: &examined, meet, progress: &progress, stop: &told })
     })?;
-    listen(&mut hear, &stop).await?;
+    if let Some((doing, silent)) = listen(&mut hear, &stop, &config).await? {
+        return Ok(unanswered(&config, &doing, silent));
+    }
     let report = examination.join().ok().context("the examination broke off")?;
     if stop.load(Ordering::Relaxed) {
         bail!("stopped; what was made on the volume is removed");
@@ -102,24 +108,35 @@ async fn watched(config: storage::Config, meet: Option<Duration>) -> anyhow::Res
     Ok(report)
 }
 
-/// Tells the progress until there is no more. A first signal asks for the end, a second ends at once.
-async fn listen(hear: &mut UnboundedReceiver<String>, stop: &AtomicBool) -> anyhow::Result<()> {
+/// Tells the progress until there is no more, or the volume hangs: then what was being done, and for how long. A first
+/// signal asks for the end, a second ends at once.
+async fn listen(
+    hear: &mut UnboundedReceiver<String>,
+    stop: &AtomicBool,
+    config: &storage::Config,
+) -> anyhow::Result<Option<(String, Duration)>> {
     let mut err = std::io::stderr();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
     let (mut last, mut silent) = (String::from("starting"), Duration::ZERO);
+    let mut question: Option<Question> = None;
     loop {
         tokio::select! {
             heard = timeout(SILENCE, hear.recv()) => match heard {
-                Ok(None) => return Ok(()),
+                Ok(None) => return Ok(None),
                 Ok(Some(text)) => {
                     writeln!(err, "{text}")?;
-                    (last, silent) = (text, Duration::ZERO);
+                    (last, silent, question) = (text, Duration::ZERO, None);
                 }
                 Err(_) => {
                     silent += SILENCE;
                     if !last.starts_with("met ") {
                         writeln!(err, "no answer from the volume for {} s ({last})", silent.as_secs())?;
+                        match question.take().filter(|question| !question.is_answered()) {
+                            Some(_) if silent >= HUNG_AFTER => return Ok(Some((last, silent))),
+                            Some(asked) => question = Some(asked),
+                            None => question = Some(Question::ask(config)?),
+                        }
                     }
                 }
             },

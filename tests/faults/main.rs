@@ -7,6 +7,7 @@
 #![expect(clippy::print_stderr, reason = "a failing test shows the log of its server")]
 
 mod comparison;
+mod doctor;
 mod each_call;
 mod full;
 mod hang_at_call;

@@ -17,6 +17,7 @@ mod space;
 mod tree;
 mod trial_of;
 mod trials;
+mod unanswered;
 
 #[cfg(test)]
 mod tests;
@@ -31,6 +32,7 @@ use std::{
 
 pub use mount_table::Mount;
 pub use report::{Finding, Report, Severity, Trial};
+pub use unanswered::{Question, unanswered};
 
 use mount_table::MountTable;
 use scratch::Scratch;

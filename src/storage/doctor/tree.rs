@@ -1,7 +1,7 @@
 //! Which registry is below the root, whether all of it is there, and whether it is on one file system.
 
 use std::{
-    fs,
+    fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
@@ -43,6 +43,9 @@ pub(super) fn find(config: &Config, root: &Path) -> Tree {
         }
         (true, false) => known(shallow),
         (false, true) => known(deep),
+        (false, false) if let Some(finding) = hidden(root, [&shallow, &deep]) => {
+            (None, "cannot be looked at".to_owned(), vec![finding])
+        }
         (false, false) if !root.is_dir() => {
             let problem = format!("{shown} is not there");
             let breaks = "the server makes an empty registry there; the images are elsewhere";
@@ -60,6 +63,23 @@ pub(super) fn find(config: &Config, root: &Path) -> Tree {
         }
     };
     Tree { v2, trial: Trial::of("registry", seen, findings) }
+}
+
+/// What is kept from us is not what is missing.
+fn hidden(root: &Path, trees: [&Path; 2]) -> Option<Finding> {
+    let inside = trees.map(|v2| [v2.to_path_buf(), Layout::new(v2.to_path_buf()).blobs()]);
+    let error =
+        |path: &Path| fs::metadata(path).err().filter(|error| error.kind() != io::ErrorKind::NotFound);
+    let mut paths = std::iter::once(root.to_path_buf()).chain(inside.into_iter().flatten());
+    let (path, error) = paths.find_map(|path| error(&path).map(|error| (path, error)))?;
+    let path = path.display();
+    Some(Finding::error(
+        format!("{path} cannot be looked at: {error}"),
+        "the server does not start",
+        format!(
+            "namei -l {path}    and run the doctor as the account of the server (sudo -u NAME pakhuis doctor ...)"
+        ),
+    ))
 }
 
 fn known(v2: PathBuf) -> (Option<PathBuf>, String, Vec<Finding>) {
