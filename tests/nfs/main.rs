@@ -18,3 +18,4 @@ mod support;
 
 mod faults;
 mod mixed;
+mod wire;

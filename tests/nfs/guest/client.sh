@@ -1,6 +1,6 @@
 #!/bin/bash
 # An NFS client of the rig, with a registry on it.
-#   client.sh start | mount VERSION | serve PROGRAM | kill PROGRAM | remount VERSION
+#   client.sh start | mount VERSION | serve PROGRAM | end | remount VERSION
 # RIG_SERVER is the address of the NFS server.
 set -euo pipefail
 readonly server=${RIG_SERVER:-10.32.0.2} volume=/srv/volume
@@ -18,9 +18,10 @@ start() {
     rpc.statd
 }
 
+# As docs/nfs.md says: with version 3 a client that remembers absences may never see a name (visibility.rs).
 mount_volume() {
     case $1 in
-    3) mount -t nfs -o vers=3,proto=tcp,mountproto=tcp "$server:/srv/volume" "$volume" ;;
+    3) mount -t nfs -o vers=3,proto=tcp,mountproto=tcp,lookupcache=positive "$server:/srv/volume" "$volume" ;;
     *) mount -t nfs -o "vers=$1,proto=tcp" "$server:/volume" "$volume" ;;
     esac
 }
@@ -30,22 +31,32 @@ serve() {
     case $1 in
     pakhuis) command=(/mnt/pakhuis serve --config /mnt/pakhuis.toml) ;;
     docker-registry) command=(/mnt/docker-registry serve /mnt/docker-registry.yml) ;;
+    registry) command=(env OTEL_TRACES_EXPORTER=none /mnt/registry serve /mnt/docker-registry.yml) ;;
     *) return 2 ;;
     esac
     cd /run
     setsid "${command[@]}" </dev/null >>"$log" 2>&1 &
-    echo $! >"/run/$1.pid"
+    echo $! >/run/served.pid
+}
+
+# Ends the registry, and takes the volume away when its last file is closed.
+end() {
+    kill -9 "$(cat /run/served.pid)"
+    for _ in {1..50}; do
+        umount "$volume" && return
+        sleep 0.1
+    done
+    return 1
 }
 
 case $1 in
 start) start ;;
 mount) mount_volume "$2" ;;
-unmount) umount "$volume" ;;
 remount)
     umount -l "$volume"
     mount_volume "$2"
     ;;
 serve) serve "$2" ;;
-kill) kill -9 "$(cat "/run/$2.pid")" ;;
+end) end ;;
 *) exit 2 ;;
 esac

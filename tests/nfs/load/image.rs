@@ -31,7 +31,13 @@ impl Blob {
     /// One that nobody else pushes.
     pub(crate) fn only(random: &mut Random) -> Self {
         let largest = *random.pick(&[200, 10_000, 300_000]);
-        Self { seed: random.next() | 1 << 63, size: 1 + random.below(largest) }
+        let size = 1 + random.below(largest);
+        Self::sized(random, size)
+    }
+
+    /// The same, of a given size.
+    pub(crate) fn sized(random: &mut Random, size: usize) -> Self {
+        Self { seed: random.next() | 1 << 63, size }
     }
 
     pub(crate) fn bytes(self) -> Bytes {
@@ -53,7 +59,12 @@ pub(crate) struct Image {
 
 impl Image {
     pub(crate) fn new(random: &mut Random) -> Self {
-        let blobs: Vec<_> = (0..2 + random.below(3)).map(|_| Blob::new(random)).collect();
+        let blobs = (0..2 + random.below(3)).map(|_| Blob::new(random)).collect();
+        Self::of(blobs, random.next())
+    }
+
+    /// Of a config and layers; the number makes its manifest another than that of the same blobs.
+    pub(crate) fn of(blobs: Vec<Blob>, number: u64) -> Self {
         let descriptor = |kind: &str, blob: &Blob| json!({ "mediaType": format!("application/vnd.oci.image.{kind}"), "digest": blob.digest(), "size": blob.size });
         let layers: Vec<_> = blobs[1..].iter().map(|blob| descriptor("layer.v1.tar", blob)).collect();
         let manifest = json!({
@@ -61,7 +72,7 @@ impl Image {
             "mediaType": MANIFEST,
             "config": descriptor("config.v1+json", &blobs[0]),
             "layers": layers,
-            "annotations": { "number": random.next().to_string() },
+            "annotations": { "number": number.to_string() },
         });
         let manifest = Bytes::from(manifest.to_string());
         Self { blobs, digest: sha256(&manifest), manifest }

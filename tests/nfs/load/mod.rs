@@ -11,8 +11,9 @@ mod worker;
 
 use std::{sync::Arc, time::Instant};
 
-use client::Client;
+pub(crate) use client::{Answer, Client, Request};
 pub(crate) use history::History;
+pub(crate) use image::{Blob, Image, MANIFEST};
 pub(crate) use programs::Programs;
 pub(crate) use report::Report;
 use worker::{SHARED_REPOSITORY, Shared, Worker};

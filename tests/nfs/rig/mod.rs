@@ -19,7 +19,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{program, run};
+use crate::support::{go_tool, program, run};
 use gateway::Gateway;
 pub(crate) use guest::Guest;
 use guest::{GuestPlan, Place};
@@ -30,6 +30,8 @@ use tree::Helpers;
 pub(crate) const CLIENTS: [&str; 3] = ["a", "b", "c"];
 /// Port of the registry in a guest.
 const HTTP: u16 = 5000;
+/// Where a client mounts the volume.
+pub(crate) const VOLUME: &str = "/srv/volume";
 /// Port of the agent in a guest.
 const AGENT: u16 = 7;
 
@@ -40,6 +42,8 @@ pub(crate) enum Registry {
     Pakhuis,
     /// Debian's `docker-registry` 2.8: what this project replaces.
     Distribution,
+    /// CNCF Distribution 3.1: the reference of measurements.
+    Distribution3,
 }
 
 impl Registry {
@@ -47,6 +51,7 @@ impl Registry {
         match self {
             Self::Pakhuis => "pakhuis",
             Self::Distribution => "docker-registry",
+            Self::Distribution3 => "registry",
         }
     }
 }
@@ -134,6 +139,13 @@ impl Rig {
         self.wait_until_listening(client);
     }
 
+    /// Ends the registry of a client, mounts the volume anew, so with empty caches and counters, and starts this one.
+    pub(crate) fn serve_anew(&mut self, client: usize, registry: Registry) {
+        self.clients[client].run("/mnt/guest/client.sh end");
+        self.registry = registry;
+        self.mount_and_serve(client);
+    }
+
     fn wait_until_listening(&self, client: usize) {
         let deadline = Instant::now() + Duration::from_secs(60);
         let url = format!("curl -sf -m 5 -o /dev/null http://127.0.0.1:{HTTP}/v2/ && echo yes || true");
@@ -146,6 +158,11 @@ impl Rig {
     /// The NFS server.
     pub(crate) fn server(&self) -> &Guest {
         &self.server
+    }
+
+    /// A client.
+    pub(crate) fn client(&self, client: usize) -> &Guest {
+        &self.clients[client]
     }
 
     /// Mounts the volume of a client anew below its running registry.
@@ -246,14 +263,16 @@ fn fill_share(directory: &Path) -> PathBuf {
     fs::copy(env!("CARGO_BIN_EXE_pakhuis"), share.join("pakhuis")).expect("the program under test");
     let reference = program("docker-registry", "docker-registry");
     fs::copy(reference.get_program(), share.join("docker-registry")).expect("the program beside it");
+    let reference = go_tool("registry", "github.com/distribution/distribution/v3/cmd/registry");
+    fs::copy(reference.get_program(), share.join("registry")).expect("the reference of measurements");
     let configuration = format!(
-        "[server]\nlisten = \"0.0.0.0:{HTTP}\"\n\n[storage]\nroot = \"/srv/volume\"\n\n[auth]\nenabled = false\n\n\
+        "[server]\nlisten = \"0.0.0.0:{HTTP}\"\n\n[storage]\nroot = \"{VOLUME}\"\n\n[auth]\nenabled = false\n\n\
          [tls]\nenabled = false\n\n[log]\nformat = \"text\"\nlevel = \"warn\"\n"
     );
     fs::write(share.join("pakhuis.toml"), configuration).expect("a file");
     let configuration = format!(
         "version: 0.1\nlog: {{level: warn, accesslog: {{disabled: true}}}}\n\
-         storage:\n  filesystem: {{rootdirectory: /srv/volume}}\n  delete: {{enabled: true}}\n\
+         storage:\n  filesystem: {{rootdirectory: {VOLUME}}}\n  delete: {{enabled: true}}\n\
          \x20 maintenance: {{uploadpurging: {{enabled: false}}}}\n\
          http:\n  addr: 0.0.0.0:{HTTP}\n  secret: the-same-on-all\n"
     );
