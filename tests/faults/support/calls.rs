@@ -28,8 +28,9 @@ const READ: &[&str] = &["EIO", "EACCES", "ESTALE", "EINTR", "ENOENT"];
 const LOOK: &[&str] = &["EIO", "EACCES", "ESTALE", "ENOENT"];
 const LOOK_AT_OPEN: &[&str] = &["EIO", "ESTALE"];
 const LIST: &[&str] = &["EIO", "ESTALE"];
-const TRANSFER_IN: &[&str] = &["EIO", "ESTALE", "EINTR"];
-const TRANSFER_OUT: &[&str] = &["EIO", "ENOSPC", "EDQUOT", "EROFS", "ESTALE", "EINTR"];
+const TRANSFER_IN: &[&str] = &["EIO", "EACCES", "ESTALE", "EINTR"];
+/// A file server looks at rights with each block, so that even an open file can be refused.
+const TRANSFER_OUT: &[&str] = &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "ESTALE", "EINTR"];
 const MAKE: &[&str] = &["EIO", "ENOSPC", "EDQUOT", "EROFS", "EACCES", "ESTALE"];
 const REMOVE: &[&str] = &["EIO", "EROFS", "EACCES", "ESTALE"];
 const TOUCH: &[&str] = &["EIO", "EROFS", "EACCES", "ESTALE"];
