@@ -76,11 +76,9 @@ impl Registry {
             }
             // The link of an sha512 alias leads elsewhere than its name; only content under its own is mounted.
             let stored = storage.find_stored(&wanted)?;
-            let blob = stored.map(|identity| StoredBlob { stored_as: wanted.clone(), identity });
-            if integrity.confirm_size(storage, blob)?.is_none() {
-                return Ok(false);
-            }
-            storage.settle_content(&wanted)?;
+            let blob = stored.map(|identity| StoredBlob { stored_as: wanted.clone(), identity, link: None });
+            let Some(blob) = integrity.confirm_size(storage, blob)? else { return Ok(false) };
+            storage.settle_content(&wanted, &blob.identity)?;
             storage.link_blob(&name, &wanted)?;
             Ok(storage.blob_size(&name, &wanted)?.is_some())
         };

@@ -1,25 +1,26 @@
 //! Manifests: stored and served exactly as received, once all they need is there.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 use moka::sync::Cache;
 
 use super::{
-    Config, Registry, RegistryError,
+    Registry, RegistryError,
     blocking::Work,
     integrity::{Integrity, Verdict},
+    put_manifest::PutManifest,
 };
 use crate::{
-    oci::{Algorithm, Descriptor, Digest, Manifest, Reference, RepositoryName, Tag},
-    storage::{Storage, StorageError},
+    oci::{Digest, Manifest, Reference, RepositoryName, Tag},
+    storage::{FileIdentity, Storage, StorageError, TagLink},
 };
 
 /// Largest manifest read back, in bytes: a volume filled under a higher limit is still served.
 pub(super) const READ_LIMIT: u64 = 64 << 20;
 
-/// How often a push publishes again what a delete at the same time takes away.
-const PUBLISH_ATTEMPTS: usize = 5;
+/// Tags whose manifests are known to be there, at about 300 bytes each.
+const REMEMBERED_TAGS: u64 = 10_000;
 
 /// A manifest as it is served.
 #[derive(Clone, Debug)]
@@ -49,6 +50,9 @@ pub(super) type ManifestCache = Arc<BoundedCache>;
 /// See [`ManifestCache`].
 pub(super) struct BoundedCache {
     cache: Cache<Digest, Arc<CachedManifest>>,
+    /// The file of a tag whose manifest was seen to be in the repository after the file had been read. As long as the
+    /// tag is that file it still is: see [`TagLink::file`].
+    tagged: Cache<(RepositoryName, Tag), FileIdentity>,
     integrity: Integrity,
 }
 
@@ -65,7 +69,8 @@ impl BoundedCache {
             u32::try_from(cached.bytes.len() + 1024).unwrap_or(u32::MAX)
         };
         let cache = Cache::builder().max_capacity(bytes).weigher(weight).build();
-        Arc::new(Self { cache, integrity })
+        let tagged = Cache::new(REMEMBERED_TAGS);
+        Arc::new(Self { cache, tagged, integrity })
     }
 
     /// Reads a stored manifest, from memory when it was read before. `None` when it is not stored, or damaged,
@@ -190,17 +195,37 @@ pub(super) fn find_manifest(
         Reference::Digest(digest) => return load_linked(storage, cache, repository, digest),
         Reference::Tag(tag) => tag,
     };
-    let mut named = storage.read_tag(repository, tag)?;
-    while let Some(digest) = named {
-        let found = load_linked(storage, cache, repository, &digest)?;
+    let mut named = storage.read_tag_link(repository, tag)?;
+    while let Some(link) = named {
+        let found = load_tagged(storage, cache, repository, tag, &link)?;
         if found.is_some() {
             return Ok(found);
         }
         // Between the two looks the tag may have been moved, and what it named before been deleted: that is no
         // absence of the tag.
-        named = storage.read_tag(repository, tag)?.filter(|again| *again != digest);
+        named = storage.read_tag_link(repository, tag)?.filter(|again| again.digest != link.digest);
     }
     Ok(None)
+}
+
+/// The manifest of a tag that was just read.
+fn load_tagged(
+    storage: &Storage,
+    cache: &BoundedCache,
+    repository: &RepositoryName,
+    tag: &Tag,
+    link: &TagLink,
+) -> Result<Option<(Digest, Arc<CachedManifest>)>, StorageError> {
+    let key = (repository.clone(), tag.clone());
+    let is_known = link.file.is_some() && cache.tagged.get(&key) == link.file;
+    if is_known {
+        return Ok(cache.load(storage, &link.digest)?.map(|cached| (link.digest.clone(), cached)));
+    }
+    let found = load_linked(storage, cache, repository, &link.digest)?;
+    if let (Some(file), Some(_)) = (link.file, &found) {
+        cache.tagged.insert(key, file);
+    }
+    Ok(found)
 }
 
 fn load_linked(
@@ -244,142 +269,4 @@ fn delete_manifest(
         }
     }
     Ok(removed)
-}
-
-/// Whether a tag of the repository names the manifest.
-fn is_tagged(storage: &Storage, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
-    for tag in storage.list_tags(repository)?.unwrap_or_default() {
-        if storage.read_tag(repository, &tag)?.as_ref() == Some(digest) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
-}
-
-/// A push of a manifest, checked and done in one go.
-pub(super) struct PutManifest {
-    pub(super) config: Config,
-    pub(super) integrity: Integrity,
-    pub(super) repository: RepositoryName,
-    pub(super) reference: Reference,
-    pub(super) tags: Vec<Tag>,
-    pub(super) content_type: Option<String>,
-    pub(super) bytes: Bytes,
-}
-
-impl PutManifest {
-    pub(super) fn run(mut self, storage: &Storage) -> Result<PutManifestOutcome, RegistryError> {
-        let digest = self.check_digest()?;
-        let manifest = Manifest::parse(&self.bytes, self.content_type.as_deref())?;
-        self.check_serves_alike(&manifest)?;
-        self.check_references(storage, &manifest)?;
-        self.settle_references(storage, &manifest)?;
-        storage.write_content(&digest, &self.bytes)?;
-        let was_there = storage.has_manifest(&self.repository, &digest)?;
-        storage.link_manifest(&self.repository, &digest)?;
-        // What it needs may have been deleted since it was looked up: then this manifest is refused, and must not
-        // be seen either, unless it was acknowledged to somebody before.
-        if let Err(missing) = self.check_references(storage, &manifest) {
-            if !was_there && !is_tagged(storage, &self.repository, &digest)? {
-                storage.unlink_manifest(&self.repository, &digest)?;
-            }
-            return Err(missing);
-        }
-        let subject = manifest.subject.map(|subject| subject.digest);
-        if let Some(subject) = &subject {
-            storage.link_referrer(&self.repository, subject, &digest)?;
-        }
-        if let Reference::Tag(tag) = &self.reference
-            && !self.tags.contains(tag)
-        {
-            self.tags.insert(0, tag.clone());
-        }
-        // A delete of this very manifest may run at the same time: it hides, then looks for tags once more; this
-        // publishes, then looks whether it was hidden. Whatever the order, a tag never names what is not there.
-        for _ in 0..PUBLISH_ATTEMPTS {
-            for tag in &self.tags {
-                storage.write_tag(&self.repository, tag, &digest)?;
-            }
-            if storage.has_manifest(&self.repository, &digest)? {
-                break;
-            }
-            storage.link_manifest(&self.repository, &digest)?;
-            if let Some(subject) = &subject {
-                storage.link_referrer(&self.repository, subject, &digest)?;
-            }
-        }
-        Ok(PutManifestOutcome { digest, subject, tags: self.tags })
-    }
-
-    fn check_digest(&self) -> Result<Digest, RegistryError> {
-        let Reference::Digest(expected) = &self.reference else {
-            return Ok(Digest::of(Algorithm::Sha256, &self.bytes));
-        };
-        let computed = Digest::of(expected.algorithm(), &self.bytes);
-        if computed == *expected {
-            Ok(computed)
-        } else {
-            Err(RegistryError::DigestMismatch { expected: expected.clone(), computed })
-        }
-    }
-
-    /// The volume keeps no media type beside a manifest, so one that has none in itself must be served with the
-    /// type its content shows, and a push that declares another is refused rather than served wrong.
-    fn check_serves_alike(&self, manifest: &Manifest) -> Result<(), RegistryError> {
-        let served = Manifest::parse(&self.bytes, None)?;
-        if served.kind == manifest.kind {
-            Ok(())
-        } else {
-            Err(crate::oci::ManifestError::MediaTypeMismatch.into())
-        }
-    }
-
-    /// What the manifest needs was acknowledged to nobody when another server is in the middle of storing it, or died
-    /// there; with this manifest it is.
-    fn settle_references(&self, storage: &Storage, manifest: &Manifest) -> Result<(), StorageError> {
-        for blob in manifest.required_blobs() {
-            storage.settle_blob(&self.repository, &blob.digest)?;
-        }
-        for child in &manifest.manifests {
-            if !storage.settle_manifest(&self.repository, &child.digest)? {
-                storage.settle_blob(&self.repository, &child.digest)?;
-            }
-        }
-        Ok(())
-    }
-
-    /// Everything the manifest needs must be in this repository, unless sparse manifests are accepted. The subject need not be (specification,
-    /// Pushing Manifests with Subject); the children of an index may be blobs (BuildKit's cache).
-    fn check_references(&self, storage: &Storage, manifest: &Manifest) -> Result<(), RegistryError> {
-        if self.config.sparse_manifests {
-            return Ok(());
-        }
-        let mut missing = BTreeSet::new();
-        for blob in manifest.required_blobs() {
-            if !self.has_blob(storage, blob)? {
-                missing.insert(blob.digest.clone());
-            }
-        }
-        for child in &manifest.manifests {
-            if !storage.has_manifest(&self.repository, &child.digest)? && !self.has_blob(storage, child)? {
-                missing.insert(child.digest.clone());
-            }
-        }
-        if missing.is_empty() {
-            Ok(())
-        } else {
-            Err(RegistryError::ManifestBlobUnknown(missing.into_iter().collect()))
-        }
-    }
-
-    /// Whether the repository has a blob. One of another size than the manifest says is read: when it is damaged
-    /// it is not there, and the client sends it again; when it is right, the manifest may say what it likes.
-    fn has_blob(&self, storage: &Storage, descriptor: &Descriptor) -> Result<bool, RegistryError> {
-        let Some(blob) = storage.find_blob(&self.repository, &descriptor.digest)? else { return Ok(false) };
-        let is_right = (blob.identity.size == descriptor.size
-            && !self.integrity.is_doubtful(&blob.stored_as, &blob.identity))
-            || self.integrity.is_proven(&blob.stored_as, &blob.identity)
-            || self.integrity.examine(storage, &blob.stored_as)? == Verdict::Right;
-        Ok(is_right)
-    }
 }

@@ -13,6 +13,7 @@ pub mod image_summary;
 mod integrity;
 mod listings;
 mod manifests;
+mod put_manifest;
 mod referrers;
 mod summaries;
 mod upload_writer;

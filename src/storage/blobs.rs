@@ -7,7 +7,8 @@ use super::{
     error::{IoContext, StorageError},
     file_identity::FileIdentity,
     layout::DATA,
-    links::report_wrong_link,
+    links::{Link, report_wrong_link},
+    lookup,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
@@ -22,6 +23,8 @@ pub struct StoredBlob {
     pub stored_as: Digest,
     /// Which file it is, with its size.
     pub identity: FileIdentity,
+    /// The link that puts it into the repository, when it was found through one.
+    pub link: Option<FileIdentity>,
 }
 
 /// An open blob.
@@ -68,8 +71,11 @@ impl Storage {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<StoredBlob>, StorageError> {
-        let Some(stored_as) = self.blob_target(repository, digest)? else { return Ok(None) };
-        Ok(self.find_stored(&stored_as)?.map(|identity| StoredBlob { stored_as, identity }))
+        let Some(Link { digest: stored_as, identity: link }) = self.blob_link(repository, digest)? else {
+            return Ok(None);
+        };
+        let found = self.find_stored(&stored_as)?;
+        Ok(found.map(|identity| StoredBlob { stored_as, identity, link: Some(link) }))
     }
 
     /// Opens a blob of a repository; `None` when the repository does not have it.
@@ -78,8 +84,8 @@ impl Storage {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<BlobFile>, StorageError> {
-        match self.blob_target(repository, digest)? {
-            Some(target) => self.open_stored(&target),
+        match self.blob_link(repository, digest)? {
+            Some(link) => self.open_stored(&link.digest),
             None => Ok(None),
         }
     }
@@ -91,13 +97,13 @@ impl Storage {
 
     /// Which file stored content is, whatever repository it is in.
     pub fn find_stored(&self, digest: &Digest) -> Result<Option<FileIdentity>, StorageError> {
-        atomic_file::identity_in(self.layout.v2(), &self.layout.blob_directory(digest), DATA)
+        lookup::identity_in(self.layout.v2(), &self.layout.blob_directory(digest), DATA)
     }
 
     /// Opens stored content, whatever repository it is in.
     pub fn open_stored(&self, digest: &Digest) -> Result<Option<BlobFile>, StorageError> {
         let path = self.layout.blob_directory(digest).join(DATA);
-        let Some(file) = atomic_file::open(self.layout.v2(), &path)? else { return Ok(None) };
+        let Some(file) = lookup::open(self.layout.v2(), &path)? else { return Ok(None) };
         let metadata = file.metadata().context("look up", &path)?;
         let identity = FileIdentity::from(&metadata);
         let stored_as = digest.clone();
@@ -107,7 +113,9 @@ impl Storage {
     /// Puts stored content into a repository. The caller has checked that it is stored.
     pub fn link_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
         self.ensure_repository(repository)?;
-        self.write_link(&self.layout.layer_link(repository, digest), digest)
+        let directory = self.layout.layer_link(repository, digest);
+        let permanent = directory.parent().unwrap_or(&directory);
+        self.write_link(&directory, digest, permanent).map(drop)
     }
 
     /// Takes a blob out of a repository. `Ok(false)` when it was not in it. The bytes stay: other repositories
@@ -116,20 +124,17 @@ impl Storage {
         self.remove_link(&self.layout.layer_link(repository, digest))
     }
 
-    /// The digest a blob is stored under: its own, except for the sha512 aliases that registry:2 makes. A link
-    /// that leads anywhere else is damaged, and counts as absent.
-    fn blob_target(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Option<Digest>, StorageError> {
+    /// The link of a blob to the digest it is stored under: its own, except for the sha512 aliases that registry:2
+    /// makes. A link that leads anywhere else is damaged, and counts as absent.
+    fn blob_link(&self, repository: &RepositoryName, digest: &Digest) -> Result<Option<Link>, StorageError> {
         let directory = self.layout.layer_link(repository, digest);
-        let Some(target) = self.read_link(&directory)? else { return Ok(None) };
+        let Some(link) = self.read_link(&directory)? else { return Ok(None) };
+        let target = &link.digest;
         let is_alias = digest.algorithm() == Algorithm::Sha512 && target.algorithm() == Algorithm::Sha256;
-        if target == *digest || is_alias {
-            return Ok(Some(target));
+        if *target == *digest || is_alias {
+            return Ok(Some(link));
         }
-        report_wrong_link(&directory, &target);
+        report_wrong_link(&directory, target);
         Ok(None)
     }
 
@@ -146,12 +151,16 @@ impl Storage {
         let directory = self.layout.blob_directory(digest);
         let destination = directory.join(DATA);
         for _ in 0..2 {
-            if let Some(found) = self.find_stored(digest)?.filter(|found| self.keeps(found, pushed, digest)) {
-                self.settle_content(digest)?;
+            // In a directory that was not there is nothing to keep.
+            let found = match atomic_file::make_directories(self.layout.v2(), &directory)? {
+                true => None,
+                false => self.find_stored(digest)?,
+            };
+            if let Some(found) = found.filter(|found| self.keeps(found, pushed, digest)) {
+                self.settle_content(digest, &found)?;
                 atomic_file::remove_leftover(from);
                 return Ok(Published { inode: found.inode() });
             }
-            atomic_file::make_directories(self.layout.v2(), &directory)?;
             let arrived = || {
                 let found = self.find_stored(digest).ok().flatten();
                 !from.exists() && found.is_some_and(|found| found.is_inode(pushed.inode))
@@ -161,7 +170,7 @@ impl Storage {
                 Err(StorageError::NotFound) if from.exists() => {}
                 Err(error) => return Err(error),
                 Ok(()) => {
-                    self.settle_content(digest)?;
+                    self.settle(&directory, directory.parent().unwrap_or(&directory))?;
                     return Ok(Published { inode: pushed.inode });
                 }
             }
@@ -174,20 +183,26 @@ impl Storage {
             && ((pushed.is_known_good)(found) || found.size <= REREAD_LIMIT && self.is_good(digest))
     }
 
-    /// Makes durable that content is stored, when another server may have stored it and not be done.
-    pub fn settle_content(&self, digest: &Digest) -> Result<(), StorageError> {
+    /// Makes durable that content is stored, when another server may have stored it and not be done. `file` is what
+    /// was found of it.
+    pub fn settle_content(&self, digest: &Digest, file: &FileIdentity) -> Result<(), StorageError> {
         let directory = self.layout.blob_directory(digest);
-        self.settle(&directory, directory.parent().unwrap_or(&directory))
+        self.settle_file(&directory.join(DATA), file, directory.parent().unwrap_or(&directory))
     }
 
-    /// Makes durable that a repository has a blob, when another server may have put it there and not be done.
-    /// `Ok(false)` when it does not have it.
-    pub fn settle_blob(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
-        let Some(target) = self.blob_target(repository, digest)? else { return Ok(false) };
-        self.settle_content(&target)?;
-        let link = self.layout.layer_link(repository, digest);
-        self.settle(&link, link.parent().unwrap_or(&link))?;
-        Ok(true)
+    /// Makes durable that a repository has a blob, which was found in it, when another server may have put it there
+    /// and not be done.
+    pub fn settle_blob(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+        found: &StoredBlob,
+    ) -> Result<(), StorageError> {
+        self.settle_content(&found.stored_as, &found.identity)?;
+        match &found.link {
+            Some(link) => self.settle_link(&self.layout.layer_link(repository, digest), link),
+            None => Ok(()),
+        }
     }
 
     /// The last look before an acknowledgement: what the link names must be stored. Which file it is; `None` when
@@ -197,7 +212,7 @@ impl Storage {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<FileIdentity>, StorageError> {
-        let Some(target) = self.blob_target(repository, digest)? else { return Ok(None) };
-        self.find_stored(&target)?.map(Some).ok_or(StorageError::NotFound)
+        let Some(link) = self.blob_link(repository, digest)? else { return Ok(None) };
+        self.find_stored(&link.digest)?.map(Some).ok_or(StorageError::NotFound)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Storage, atomic_file, error::StorageError};
+use super::{Storage, error::StorageError, lookup};
 use crate::oci::RepositoryName;
 
 impl Storage {
@@ -31,7 +31,7 @@ impl Walk<'_> {
     /// Lists `directory`, whose name is `name`. `last` is what is left of the starting point below it: `None`
     /// when everything here comes after it, empty when it is this very directory.
     fn descend(&mut self, directory: &Path, name: &str, last: Option<&[&str]>) -> Result<(), StorageError> {
-        let Some(names) = atomic_file::names(self.storage.layout.v2(), directory)? else { return Ok(()) };
+        let Some(names) = lookup::names(self.storage.layout.v2(), directory)? else { return Ok(()) };
         let is_repository = names.iter().any(|name| name == "_manifests" || name == "_layers");
         if is_repository
             && last.is_none()

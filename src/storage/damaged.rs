@@ -8,7 +8,7 @@ use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
 use uuid::Uuid;
 
 use super::{
-    Storage, StorageError, atomic_file, error::IoContext, file_identity::FileIdentity, layout::DATA,
+    Storage, StorageError, atomic_file, error::IoContext, file_identity::FileIdentity, layout::DATA, lookup,
 };
 use crate::oci::{Algorithm, Digest, DigestHasher};
 
@@ -72,7 +72,7 @@ impl Storage {
     /// not: another server set it aside, or a push replaced it.
     pub fn set_aside(&self, digest: &Digest, damaged: &FileIdentity) -> Result<bool, StorageError> {
         let directory = self.layout.blob_directory(digest);
-        let found = atomic_file::identity_in(self.layout.v2(), &directory, DATA)?;
+        let found = lookup::identity_in(self.layout.v2(), &directory, DATA)?;
         if !found.is_some_and(|found| found.is_same_file(damaged)) {
             return Ok(false);
         }
@@ -87,7 +87,7 @@ impl Storage {
             result => result?,
         }
         // Between the look and the rename a push may have replaced it: what was taken then is good.
-        let taken = atomic_file::identity_in(self.layout.v2(), &shelf, &name)?;
+        let taken = lookup::identity_in(self.layout.v2(), &shelf, &name)?;
         let is_it = taken.is_some_and(|taken| taken.is_same_file(damaged));
         if !is_it {
             atomic_file::move_if_absent(&aside, &data)?;
@@ -99,7 +99,7 @@ impl Storage {
 
     /// The files that were set aside, in no order.
     pub fn list_set_aside(&self) -> Result<Vec<SetAsideFile>, StorageError> {
-        let names = atomic_file::names(self.layout.v2(), &self.layout.damaged())?.unwrap_or_default();
+        let names = lookup::names(self.layout.v2(), &self.layout.damaged())?.unwrap_or_default();
         Ok(names.into_iter().filter_map(parse_name).collect())
     }
 
@@ -113,7 +113,7 @@ impl Storage {
         pace: &mut dyn FnMut(usize) -> Result<(), StorageError>,
     ) -> Result<bool, StorageError> {
         let path = self.set_aside_path(aside);
-        let file = atomic_file::open(self.layout.v2(), &path)?.ok_or(StorageError::NotFound)?;
+        let file = lookup::open(self.layout.v2(), &path)?.ok_or(StorageError::NotFound)?;
         let computed = hash_file(&file, aside.digest.algorithm(), pace).context("read", &path)??;
         Ok(computed == aside.digest)
     }
@@ -126,7 +126,7 @@ impl Storage {
         let directory = self.layout.blob_directory(&aside.digest);
         atomic_file::make_directories(self.layout.v2(), &directory)?;
         let moved = atomic_file::move_if_absent(&self.set_aside_path(aside), &directory.join(DATA))?;
-        self.settle_content(&aside.digest)?;
+        self.settle(&directory, directory.parent().unwrap_or(&directory))?;
         self.settle_permanent(&self.layout.damaged())?;
         Ok(moved)
     }

@@ -1,6 +1,10 @@
 //! Which file it is, and whether it is still as it was: what a `stat` says without reading a byte.
 
-use std::{fs::Metadata, os::unix::fs::MetadataExt};
+use std::{
+    fs::Metadata,
+    os::unix::fs::MetadataExt,
+    time::{Duration, SystemTime},
+};
 
 /// A file at a moment. Two that are equal have the same bytes, unless the medium changed them.
 ///
@@ -32,6 +36,16 @@ impl FileIdentity {
 
     pub(super) fn inode(&self) -> u64 {
         self.inode
+    }
+
+    /// When its bytes were last written, by the file server's clock.
+    pub fn modified(&self) -> SystemTime {
+        let (seconds, nanoseconds) = self.modified;
+        let since = |seconds: u64| Duration::new(seconds, u32::try_from(nanoseconds).unwrap_or_default());
+        match u64::try_from(seconds) {
+            Ok(seconds) => SystemTime::UNIX_EPOCH + since(seconds),
+            Err(_) => SystemTime::UNIX_EPOCH,
+        }
     }
 
     /// When its bytes were last written, in seconds since 1970, by the file server's clock.

@@ -12,6 +12,7 @@ use super::{
     error::IoContext,
     file_identity::FileIdentity,
     layout::{DATA, LINK},
+    lookup,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag};
 
@@ -91,9 +92,11 @@ impl Storage {
         leftovers: &mut Vec<Leftover>,
     ) -> Result<LinkContent, StorageError> {
         let directory = self.directory_of(place);
-        let names = atomic_file::names(self.layout.v2(), &directory)?.unwrap_or_default();
+        let names = lookup::names(self.layout.v2(), &directory)?.unwrap_or_default();
         self.note_temporaries(&directory, &names, leftovers)?;
-        let Some(bytes) = atomic_file::read_small(self.layout.v2(), &directory.join(LINK))? else {
+        let Some(lookup::SmallFile { bytes, .. }) =
+            lookup::read_small(self.layout.v2(), &directory.join(LINK))?
+        else {
             return Ok(LinkContent::Absent);
         };
         let digest = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
@@ -108,7 +111,9 @@ impl Storage {
             // Its path does not say what it named.
             Place::TagCurrent(..) => return Err(StorageError::NotFound),
         };
-        self.write_link(&self.directory_of(place), digest)
+        let directory = self.directory_of(place);
+        let permanent = directory.parent().unwrap_or(&directory);
+        self.write_link(&directory, digest, permanent).map(drop)
     }
 
     /// How long ago a link was written, by the file server's clock; `None` when it is not there.
@@ -119,7 +124,7 @@ impl Storage {
     /// How long ago something appeared in or vanished from the directory of a tag.
     pub fn tag_age(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Duration>, StorageError> {
         let path = self.layout.tag(repository, tag);
-        let Some(directory) = atomic_file::open(self.layout.v2(), &path)? else { return Ok(None) };
+        let Some(directory) = lookup::open(self.layout.v2(), &path)? else { return Ok(None) };
         let modified =
             directory.metadata().and_then(|metadata| metadata.modified()).context("look up", &path)?;
         Ok(Some(self.clock()?.duration_since(modified).unwrap_or_default()))
@@ -157,12 +162,12 @@ impl Storage {
         age: Duration,
     ) -> Result<Vec<Leftover>, StorageError> {
         let directory = self.layout.uploads(repository);
-        let names = atomic_file::names(self.layout.v2(), &directory)?.unwrap_or_default();
+        let names = lookup::names(self.layout.v2(), &directory)?.unwrap_or_default();
         let mut abandoned = Vec::new();
         for name in names.iter().filter(|name| !is_of_nfs(name)) {
             let upload = directory.join(name);
             let mut youngest = self.age_in(&directory, name)?;
-            for file in atomic_file::names(self.layout.v2(), &upload)?.unwrap_or_default() {
+            for file in lookup::names(self.layout.v2(), &upload)?.unwrap_or_default() {
                 youngest = youngest.min(self.age_in(&upload, &file)?.or(youngest));
             }
             if let Some(found) = youngest.filter(|found| *found >= age) {
@@ -176,7 +181,7 @@ impl Storage {
     pub fn missing_directories(&self, repository: &RepositoryName) -> Result<Vec<String>, StorageError> {
         let mut missing = Vec::new();
         for directory in self.layout.required_directories(repository) {
-            if atomic_file::names(self.layout.v2(), &directory)?.is_none() {
+            if lookup::names(self.layout.v2(), &directory)?.is_none() {
                 missing.push(self.below_v2(&directory));
             }
         }
@@ -204,13 +209,13 @@ impl Storage {
     pub fn blob_shards(&self, strange: &mut Vec<String>) -> Result<Vec<(Algorithm, String)>, StorageError> {
         let blobs = self.layout.blobs();
         let mut shards = Vec::new();
-        for name in atomic_file::names(self.layout.v2(), &blobs)?.unwrap_or_default() {
+        for name in lookup::names(self.layout.v2(), &blobs)?.unwrap_or_default() {
             let Ok(algorithm) = name.parse() else {
                 strange.push(self.below_v2(&blobs.join(name)));
                 continue;
             };
             let parent = blobs.join(&name);
-            for shard in atomic_file::names(self.layout.v2(), &parent)?.unwrap_or_default() {
+            for shard in lookup::names(self.layout.v2(), &parent)?.unwrap_or_default() {
                 if shard.len() == 2 && shard.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b))
                 {
                     shards.push((algorithm, shard));
@@ -227,7 +232,7 @@ impl Storage {
     pub fn list_shard(&self, algorithm: Algorithm, shard: &str) -> Result<Shard, StorageError> {
         let directory = self.layout.blobs().join(algorithm.as_str()).join(shard);
         let mut found = Shard::default();
-        for name in atomic_file::names(self.layout.v2(), &directory)?.unwrap_or_default() {
+        for name in lookup::names(self.layout.v2(), &directory)?.unwrap_or_default() {
             match Digest::from_parts(algorithm, &name) {
                 Ok(digest) if name.starts_with(shard) => found.blobs.push(digest),
                 _ if is_of_nfs(&name) => {}
@@ -246,7 +251,7 @@ impl Storage {
         leftovers: &mut Vec<Leftover>,
     ) -> Result<Option<FileIdentity>, StorageError> {
         let directory = self.layout.blob_directory(digest);
-        let names = atomic_file::names(self.layout.v2(), &directory)?.unwrap_or_default();
+        let names = lookup::names(self.layout.v2(), &directory)?.unwrap_or_default();
         self.note_temporaries(&directory, &names, leftovers)?;
         self.find_stored(digest)
     }
@@ -275,7 +280,7 @@ impl Storage {
     /// How long ago a file or directory was written; `None` when it is not there.
     fn age_in(&self, directory: &std::path::Path, name: &str) -> Result<Option<Duration>, StorageError> {
         let path = directory.join(name);
-        let Some(file) = atomic_file::open(self.layout.v2(), &path)? else { return Ok(None) };
+        let Some(file) = lookup::open(self.layout.v2(), &path)? else { return Ok(None) };
         let modified = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &path)?;
         Ok(Some(self.clock()?.duration_since(modified).unwrap_or_default()))
     }
@@ -292,7 +297,8 @@ impl Storage {
 
     /// Reads a small file of our own that all servers share; `None` when it is not there.
     pub fn read_note(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        atomic_file::read_small(self.layout.v2(), &self.layout.private().join(name))
+        let file = lookup::read_small(self.layout.v2(), &self.layout.private().join(name))?;
+        Ok(file.map(|file| file.bytes))
     }
 
     /// How long ago such a file was written, by the file server's clock; `None` when it is not there.

@@ -5,8 +5,8 @@
 //! <v2>/repositories/<name>/_layers/<alg>/<hex>/link                 the blob is in the repository
 //! <v2>/repositories/<name>/_manifests/revisions/<alg>/<hex>/link    the manifest is in the repository
 //! <v2>/repositories/<name>/_manifests/tags/<tag>/current/link       what the tag names
-//! <v2>/repositories/<name>/_manifests/tags/<tag>/index/<alg>/<hex>/link   what the tag ever named
-//! <v2>/repositories/<name>/_uploads/<id>/{startedat,data,state}     an upload session; `startedat` makes it one
+//! <v2>/repositories/<name>/_manifests/tags/<tag>/index/<alg>/<hex>/link   registry:2's: what the tag ever named
+//! <v2>/repositories/<name>/_uploads/<id>/{startedat,data,state}     an upload session
 //! <v2>/repositories/<name>/_referrers/<alg>/<hex>/<alg>/<hex>/link  ours: subject, then the manifest naming it
 //! <v2>/repositories/<name>/_referrers/subjects                     ours: what each manifest names as its subject
 //! <v2>/.pakhuis/                                                    ours: what several servers share
@@ -27,6 +27,10 @@ use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 pub(super) const DATA: &str = "data";
 /// Name of a link file.
 pub(super) const LINK: &str = "link";
+/// Name of the file whose presence is an upload session, to registry:2.
+pub(super) const STARTED_AT: &str = "startedat";
+/// Name of the file that says what of an upload was acknowledged.
+pub(super) const STATE: &str = "state";
 /// Name of the file that remembers the subjects of a repository's manifests.
 pub(super) const SUBJECTS: &str = "subjects";
 

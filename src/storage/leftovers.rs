@@ -10,7 +10,11 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use super::{Storage, StorageError, atomic_file};
+use super::{
+    Storage, StorageError, atomic_file,
+    layout::{STARTED_AT, STATE},
+    removal,
+};
 
 /// Something to do with names that nobody else uses, so that it may be done at any later time.
 #[derive(Debug, PartialEq, Eq)]
@@ -54,8 +58,9 @@ impl Leftover {
 
     fn try_clear(&self) -> io::Result<()> {
         match self {
-            Self::File(path) => atomic_file::try_remove_file(path),
-            Self::Upload(directory) => atomic_file::try_remove_tree(directory),
+            Self::File(path) => removal::try_remove_file(path),
+            // In this order: without the second the upload is not there any more.
+            Self::Upload(directory) => removal::try_remove_tree(directory, &[STARTED_AT, STATE]),
             Self::Claim { claimed, data } => match atomic_file::rename(claimed, data, || false) {
                 // Another server took it over meanwhile.
                 Ok(()) | Err(StorageError::NotFound) => Ok(()),
@@ -70,13 +75,13 @@ impl Leftover {
 /// `current` is not empty, and its entry in `index` is not needed to read the tag.
 fn clear_tag(directory: &Path) -> io::Result<()> {
     let current = directory.join("current");
-    atomic_file::remove_old_temporaries(&current);
-    atomic_file::try_remove_directory(&current)?;
+    removal::remove_old_temporaries(&current);
+    removal::try_remove_directory(&current)?;
     if current.try_exists()? {
         return Ok(());
     }
-    atomic_file::try_remove_tree(&directory.join("index"))?;
-    atomic_file::try_remove_directory(directory)
+    removal::try_remove_tree(&directory.join("index"), &[])?;
+    removal::try_remove_directory(directory)
 }
 
 impl Storage {

@@ -5,20 +5,32 @@ use std::{io::Read, path::Path};
 use super::{
     Storage, atomic_file,
     error::{IoContext, StorageError},
+    file_identity::FileIdentity,
     layout::DATA,
     links::report_wrong_link,
+    lookup,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
 impl Storage {
     /// Whether a repository has a manifest. A link that names another is damaged, and counts as absent.
     pub fn has_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
+        Ok(self.find_manifest_link(repository, digest)?.is_some())
+    }
+
+    /// The file that puts a manifest into a repository.
+    fn find_manifest_link(
+        &self,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<FileIdentity>, StorageError> {
         let directory = self.layout.revision_link(repository, digest);
-        let target = self.read_link(&directory)?;
-        if let Some(target) = target.as_ref().filter(|target| *target != digest) {
-            report_wrong_link(&directory, target);
+        let Some(link) = self.read_link(&directory)? else { return Ok(None) };
+        if link.digest != *digest {
+            report_wrong_link(&directory, &link.digest);
+            return Ok(None);
         }
-        Ok(target.as_ref() == Some(digest))
+        Ok(Some(link.identity))
     }
 
     /// The bytes of stored content of at most `limit` bytes, checked against its digest; `None` when it is not
@@ -45,14 +57,18 @@ impl Storage {
     /// Stores the bytes of a manifest under its digest, durably. Damaged content found there is replaced.
     pub fn write_content(&self, digest: &Digest, bytes: &[u8]) -> Result<(), StorageError> {
         let directory = self.layout.blob_directory(digest);
-        atomic_file::put(self.layout.v2(), &directory, DATA, bytes)?;
-        self.settle_content(digest)
+        let put = atomic_file::put(self.layout.v2(), &directory, DATA, bytes)?;
+        let shard = directory.parent().unwrap_or(&directory);
+        self.settle_put(&directory.join(DATA), &put, shard)
     }
 
-    /// Makes a manifest exist in a repository, durably. The caller has stored its content.
-    pub fn link_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<(), StorageError> {
+    /// Makes a manifest exist in a repository, durably. The caller has stored its content. `Ok(false)` when it did
+    /// already.
+    pub fn link_manifest(&self, repository: &RepositoryName, digest: &Digest) -> Result<bool, StorageError> {
         self.ensure_repository(repository)?;
-        self.write_link(&self.layout.revision_link(repository, digest), digest)
+        let directory = self.layout.revision_link(repository, digest);
+        let permanent = directory.parent().unwrap_or(&directory);
+        self.write_link(&directory, digest, permanent)
     }
 
     /// Makes durable that a repository has a manifest, when another server may have put it there and not be done.
@@ -62,12 +78,11 @@ impl Storage {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<bool, StorageError> {
-        if !self.has_manifest(repository, digest)? {
-            return Ok(false);
+        let Some(link) = self.find_manifest_link(repository, digest)? else { return Ok(false) };
+        if let Some(file) = self.find_stored(digest)? {
+            self.settle_content(digest, &file)?;
         }
-        self.settle_content(digest)?;
-        let link = self.layout.revision_link(repository, digest);
-        self.settle(&link, link.parent().unwrap_or(&link))?;
+        self.settle_link(&self.layout.revision_link(repository, digest), &link)?;
         Ok(true)
     }
 
@@ -89,7 +104,7 @@ impl Storage {
     pub(super) fn list_digests(&self, parent: &Path) -> Result<Vec<Digest>, StorageError> {
         let mut digests = Vec::new();
         for algorithm in Algorithm::ALL {
-            let names = atomic_file::names(self.layout.v2(), &parent.join(algorithm.as_str()))?;
+            let names = lookup::names(self.layout.v2(), &parent.join(algorithm.as_str()))?;
             let found = names.unwrap_or_default();
             digests.extend(found.iter().filter_map(|name| Digest::from_parts(algorithm, name).ok()));
         }

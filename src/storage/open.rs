@@ -9,7 +9,7 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Storage, StorageError, atomic_file, layout::Layout, settled::Settled};
+use super::{Storage, StorageError, atomic_file, layout::Layout, lookup, settled::Settled};
 use crate::oci::RepositoryName;
 
 /// Where the volume is.
@@ -167,7 +167,7 @@ impl Storage {
     pub fn check_writable(&self) -> Result<(), StorageError> {
         let private = self.layout.private();
         for directory in [self.layout.blobs(), self.layout.repositories(), private.clone()] {
-            atomic_file::require_directory(&directory)?;
+            lookup::require_directory(&directory)?;
         }
         let name = format!("check-{}", Uuid::new_v4().simple());
         atomic_file::put_volatile(&private, &name, b"check")?;

@@ -12,7 +12,9 @@ impl Storage {
         subject: &Digest,
         referrer: &Digest,
     ) -> Result<(), StorageError> {
-        self.write_link(&self.layout.referrer_link(repository, subject, referrer), referrer)
+        let directory = self.layout.referrer_link(repository, subject, referrer);
+        let permanent = directory.parent().unwrap_or(&directory);
+        self.write_link(&directory, referrer, permanent).map(drop)
     }
 
     /// Forgets that `referrer` names `subject`.

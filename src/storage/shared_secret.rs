@@ -1,6 +1,6 @@
 //! A secret that all servers of a volume share, made by the first that needs it.
 
-use super::{Storage, StorageError, atomic_file, error::IoContext};
+use super::{Storage, StorageError, atomic_file, error::IoContext, lookup};
 
 impl Storage {
     /// 32 random bytes kept on the volume under `name`, the same for every server; readable by the owner only.
@@ -10,7 +10,7 @@ impl Storage {
     pub fn shared_secret(&self, name: &str) -> Result<[u8; 32], StorageError> {
         let path = self.layout.private().join(name);
         for _ in 0..2 {
-            if let Some(bytes) = atomic_file::read_small(self.layout.v2(), &path)? {
+            if let Some(lookup::SmallFile { bytes, .. }) = lookup::read_small(self.layout.v2(), &path)? {
                 return bytes
                     .try_into()
                     .map_err(|_| std::io::Error::other("the secret is damaged; remove it to make a new one"))

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Storage, StorageError, atomic_file, error::IoContext};
+use super::{Storage, StorageError, error::IoContext, lookup};
 
 /// Room on the volume. What a file server reports may be old, a quota or a thin pool: good for refusing early,
 /// no proof that a write will succeed.
@@ -50,7 +50,7 @@ impl Storage {
     /// Asks the volume how much room it has; fails when the volume is not there.
     pub fn space(&self) -> Result<Space, StorageError> {
         let blobs = self.layout.blobs();
-        atomic_file::require_directory(&blobs)?;
+        lookup::require_directory(&blobs)?;
         Space::of(&blobs)
     }
 

@@ -9,6 +9,7 @@ use super::{
     Storage, atomic_file,
     error::{IoContext, StorageError},
     layout::SUBJECTS,
+    lookup,
 };
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
@@ -24,7 +25,7 @@ impl Storage {
     /// What is remembered of a repository; nothing when the file is not there or damaged.
     pub fn read_subjects(&self, repository: &RepositoryName) -> Result<Subjects, StorageError> {
         let path = self.layout.referrers_root(repository).join(SUBJECTS);
-        let Some(file) = atomic_file::open(self.layout.v2(), &path)? else { return Ok(Subjects::new()) };
+        let Some(file) = lookup::open(self.layout.v2(), &path)? else { return Ok(Subjects::new()) };
         let mut bytes = Vec::new();
         match file.take(LIMIT).read_to_end(&mut bytes) {
             Err(error) if error.kind() == std::io::ErrorKind::IsADirectory => return Ok(Subjects::new()),

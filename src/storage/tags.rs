@@ -11,10 +11,8 @@ use std::{path::Path, time::SystemTime};
 use uuid::Uuid;
 
 use super::{
-    Storage, atomic_file,
-    error::{IoContext, StorageError},
-    layout::LINK,
-    leftovers::Leftover,
+    Storage, atomic_file, error::StorageError, file_identity::FileIdentity, layout::LINK,
+    leftovers::Leftover, lookup,
 };
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -28,16 +26,15 @@ pub struct TagLink {
     pub digest: Digest,
     /// When the tag was last written, by the clock of the file server.
     pub written: SystemTime,
+    /// The file that says so, while it is the tag's own: as long as it is there, nobody has deleted the manifest since
+    /// it was written, since a delete takes the tags first.
+    pub file: Option<FileIdentity>,
 }
 
 impl Storage {
     /// What a tag names now: read from the volume each time, since another server may have moved it.
     pub fn read_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Digest>, StorageError> {
-        let current = self.layout.tag_current(repository, tag);
-        match self.read_link(&current)? {
-            Some(digest) => Ok(Some(digest)),
-            None => Ok(self.read_taken_aside(&current)?.map(|taken| taken.digest)),
-        }
+        Ok(self.read_tag_link(repository, tag)?.map(|link| link.digest))
     }
 
     /// What a tag names, and since when.
@@ -47,23 +44,22 @@ impl Storage {
         tag: &Tag,
     ) -> Result<Option<TagLink>, StorageError> {
         let directory = self.layout.tag_current(repository, tag);
-        let Some(digest) = self.read_link(&directory)? else { return self.read_taken_aside(&directory) };
-        let written = self.time_written(&directory.join(LINK))?;
-        Ok(written.map(|written| TagLink { digest, written }))
+        let Some(link) = self.read_link(&directory)? else { return self.read_taken_aside(&directory) };
+        let written = link.identity.modified();
+        Ok(Some(TagLink { digest: link.digest, written, file: Some(link.identity) }))
     }
 
     /// Points a tag at a manifest of the repository, durably. Of writers at once the last rename wins.
+    ///
+    /// registry:2 keeps what a tag once named beside it (`index`) and never reads that: it is not kept.
     pub fn write_tag(
         &self,
         repository: &RepositoryName,
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        // What a tag once named is of use to people only: it is not worth a flush.
-        self.write_link_unsettled(&self.layout.tag_index(repository, tag, digest), digest)?;
         let current = self.layout.tag_current(repository, tag);
-        self.write_link_unsettled(&current, digest)?;
-        self.settle(&current, &self.layout.tags(repository))
+        self.write_link(&current, digest, &self.layout.tags(repository)).map(drop)
     }
 
     /// Removes a tag; the manifest stays. `Ok(false)` when there was none.
@@ -104,8 +100,8 @@ impl Storage {
             result => result?,
         }
         self.remove_all(&current, &superseded)?;
-        let taken = atomic_file::read_small(self.layout.v2(), &aside)?;
-        if taken.is_some_and(|bytes| bytes != digest.as_str().as_bytes()) {
+        let taken = lookup::read_small(self.layout.v2(), &aside)?;
+        if taken.is_some_and(|taken| taken.bytes != digest.as_str().as_bytes()) {
             // A push moved it: put it back, unless a still newer one is there already.
             atomic_file::link_if_absent(&aside, &link)?;
             atomic_file::sync_what_is_left(&current)?;
@@ -128,8 +124,8 @@ impl Storage {
         let current = self.layout.tag_current(repository, tag);
         for name in self.taken_aside(&current)? {
             let path = current.join(name);
-            let bytes = atomic_file::read_small(self.layout.v2(), &path)?;
-            if bytes.is_some_and(|bytes| bytes == digest.as_str().as_bytes()) {
+            let taken = lookup::read_small(self.layout.v2(), &path)?;
+            if taken.is_some_and(|taken| taken.bytes == digest.as_str().as_bytes()) {
                 atomic_file::remove(self.layout.v2(), &path)?;
                 atomic_file::sync_what_is_left(&current)?;
             }
@@ -142,7 +138,7 @@ impl Storage {
 
     /// Names of the links in `current` that were taken aside.
     fn taken_aside(&self, current: &Path) -> Result<Vec<String>, StorageError> {
-        let names = atomic_file::names(self.layout.v2(), current)?.unwrap_or_default();
+        let names = lookup::names(self.layout.v2(), current)?.unwrap_or_default();
         Ok(names.into_iter().filter(|name| name.starts_with(TAKEN_ASIDE)).collect())
     }
 
@@ -151,21 +147,16 @@ impl Storage {
         let mut newest: Option<TagLink> = None;
         for name in self.taken_aside(current)? {
             let path = current.join(name);
-            let Some(bytes) = atomic_file::read_small(self.layout.v2(), &path)? else { continue };
-            let digest = std::str::from_utf8(&bytes).ok().and_then(|text| text.parse().ok());
-            let found = digest.zip(self.time_written(&path)?);
-            if let Some((digest, written)) = found
+            let Some(file) = lookup::read_small(self.layout.v2(), &path)? else { continue };
+            let digest = std::str::from_utf8(&file.bytes).ok().and_then(|text| text.parse().ok());
+            let written = file.identity.modified();
+            if let Some(digest) = digest
                 && newest.as_ref().is_none_or(|newest| newest.written < written)
             {
-                newest = Some(TagLink { digest, written });
+                newest = Some(TagLink { digest, written, file: None });
             }
         }
         Ok(newest)
-    }
-
-    fn time_written(&self, path: &Path) -> Result<Option<SystemTime>, StorageError> {
-        let Some(file) = atomic_file::open(self.layout.v2(), path)? else { return Ok(None) };
-        file.metadata().and_then(|metadata| metadata.modified()).map(Some).context("look up", path)
     }
 
     /// Removes files of a directory; whether one of them was there.
@@ -179,7 +170,7 @@ impl Storage {
 
     /// The tags of a repository, in byte order; `None` when there is no such repository.
     pub fn list_tags(&self, repository: &RepositoryName) -> Result<Option<Vec<Tag>>, StorageError> {
-        let Some(names) = atomic_file::names(self.layout.v2(), &self.layout.tags(repository))? else {
+        let Some(names) = lookup::names(self.layout.v2(), &self.layout.tags(repository))? else {
             return Ok(None);
         };
         let mut tags: Vec<Tag> = names.iter().filter_map(|name| name.parse().ok()).collect();

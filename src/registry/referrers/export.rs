@@ -15,7 +15,8 @@ use super::{
         Config, Registry, RegistryError,
         blocking::Work,
         integrity::Integrity,
-        manifests::{BoundedCache, PutManifest, find_manifest},
+        manifests::{BoundedCache, find_manifest},
+        put_manifest::PutManifest,
     },
     Referrer, candidates, fallback_tag,
 };

@@ -12,7 +12,7 @@ use super::{
     scratch::Scratch,
     trial_of::{Failure, Seen},
 };
-use crate::storage::atomic_file;
+use crate::storage::lookup;
 
 /// Longest name of one directory: a component of a repository name may be this long.
 const LONGEST_NAME: usize = 255;
@@ -161,14 +161,14 @@ pub(super) fn seen_once_made(scratch: &Scratch) -> Result<Seen, Failure> {
     for round in 0..scratch.rounds {
         let name = format!("listed/file-{round}");
         // The absence is looked up first, as every push does.
-        if atomic_file::read_small(scratch.directory(), &scratch.path(&name))?.is_some() {
+        if lookup::read_small(scratch.directory(), &scratch.path(&name))?.is_some() {
             return Err("a file was found before it was made".into());
         }
         scratch.write(&name, b"made", false)?;
         if scratch.names("listed")?.len() != round + 1 {
             return Err("a file that was just made is not listed".into());
         }
-        if atomic_file::read_small(scratch.directory(), &scratch.path(&name))?.is_none() {
+        if lookup::read_small(scratch.directory(), &scratch.path(&name))?.is_none() {
             return Err("a file that was just made is not found".into());
         }
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::storage::{StorageError, atomic_file, error::IoContext, layout::DATA, leftovers::Leftover};
+use crate::storage::{StorageError, atomic_file, layout::DATA, leftovers::Leftover};
 
 /// A claim: `data.<token>` in the directory of an upload. One that is dropped, since the volume failed or nobody
 /// waits for the request any more, is given back as soon as the volume works.
@@ -37,11 +37,6 @@ impl Claim {
     /// Notes that the bytes are under our name already.
     pub(super) fn taken(&mut self) {
         self.held = true;
-    }
-
-    /// Whether another server took the upload over meanwhile.
-    pub(super) fn is_lost(&self) -> Result<bool, StorageError> {
-        self.path.try_exists().map(|exists| !exists).context("look up", &self.path)
     }
 
     /// Gives the upload back.

@@ -10,12 +10,16 @@ use std::{
 use bytes::Bytes;
 use rustix::fs::{Timespec, Timestamps};
 
-use super::{Record, STARTED_AT, STATE, claim::Claim};
+use super::{Record, claim::Claim, create_state};
 use crate::{
-    oci::{Digest, DigestHasher, RepositoryName, UploadId},
+    oci::{Algorithm, Digest, DigestHasher, RepositoryName, UploadId},
     storage::{
-        FileIdentity, Storage, StorageError, atomic_file, blobs::Pushed, error::IoContext, layout::DATA,
+        FileIdentity, Storage, StorageError,
+        blobs::Pushed,
+        error::IoContext,
+        layout::{DATA, STARTED_AT, STATE},
         leftovers::Leftover,
+        lookup,
     },
 };
 
@@ -37,9 +41,10 @@ pub struct ClaimedUpload {
     directory: PathBuf,
     claim: Claim,
     file: File,
-    inode: u64,
+    state: File,
+    /// What was acknowledged before this request, with the inode of `file`.
+    record: Record,
     hasher: DigestHasher,
-    acknowledged: u64,
     flushed: u64,
     offset: u64,
 }
@@ -128,7 +133,7 @@ impl Storage {
         let directory = self.layout.upload(repository, upload);
         // Another server may have given the upload back a moment ago. And what is renamed must be what is opened
         // under the new name then, not a file that this client remembers.
-        atomic_file::look_again(&directory);
+        lookup::look_again(&directory);
         let mut claim = Claim::new(&directory);
         match claim.take() {
             Err(StorageError::NotFound) => {
@@ -145,23 +150,23 @@ impl Storage {
             result => result?,
         }
         match self.open_claimed(repository, upload, claim.path()) {
-            Ok((file, record)) => Ok(ClaimedUpload {
+            Ok((file, state, record)) => Ok(ClaimedUpload {
                 directory,
                 claim,
                 file,
-                inode: record.inode,
-                hasher: record.hasher,
-                acknowledged: record.offset,
+                state,
+                hasher: record.hasher.clone(),
                 // Bytes are acknowledged only once they are flushed.
                 flushed: record.offset,
                 offset: record.offset,
+                record,
             }),
             Err(StorageError::NotFound) => {
                 // A request that met a cancellation may have given the bytes of the ended upload back.
                 let ended = self.require_upload(repository, upload).is_err_and(|error| error.is_not_found());
                 if ended {
                     claim.end();
-                    self.remove_upload(directory);
+                    Self::remove_upload(directory);
                     return Err(StorageError::NotFound);
                 }
                 let path = claim.path().to_path_buf();
@@ -176,59 +181,88 @@ impl Storage {
         }
     }
 
-    /// Opens a claimed file, cut to what was acknowledged, with the record of that.
+    /// Opens a claimed file, cut to what was acknowledged, and the record of that.
     fn open_claimed(
         &self,
         repository: &RepositoryName,
         upload: &UploadId,
         path: &Path,
-    ) -> Result<(File, Record), StorageError> {
-        self.require_upload(repository, upload)?;
-        let file = atomic_file::open_to_write(path)?;
+    ) -> Result<(File, File, Record), StorageError> {
+        let file = lookup::open_to_write(path)?;
         // A rename leaves the time of the last write, by which others judge whether this claim is alive.
         let now = Timestamps { last_access: OMIT, last_modification: NOW };
         rustix::fs::futimens(&file, &now).context("touch", path)?;
         let metadata = file.metadata().context("look up", path)?;
         let length = metadata.len();
-        let mut record = self.upload_record(repository, upload)?;
+        let state_path = self.layout.upload(repository, upload).join(STATE);
+        let state = self.open_state(repository, upload, &state_path)?;
+        let read = Record::read(&state, metadata.ino()).context("read", &state_path)?;
+        let mut record = read.unwrap_or_default();
         if record.offset > 0 && (record.inode != metadata.ino() || length < record.offset) {
-            record = Record::empty(record.hasher.algorithm());
+            record = Record { sequence: record.sequence, ..Record::empty(record.hasher.algorithm()) };
         }
         record.inode = metadata.ino();
         if length > record.offset {
             file.set_len(record.offset).context("truncate", path)?;
         }
-        Ok((file, record))
+        Ok((file, state, record))
+    }
+
+    /// Opens the record of a claimed upload, or makes it for one that registry:2 began.
+    fn open_state(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+        path: &Path,
+    ) -> Result<File, StorageError> {
+        match lookup::open_to_write(path) {
+            Err(StorageError::NotFound) => {
+                self.require_upload(repository, upload)?;
+                let directory = self.layout.upload(repository, upload);
+                let state = create_state(&directory, Algorithm::Sha256)?;
+                // A cancellation may have come between: it took no record with it.
+                match lookup::open(self.layout.v2(), &directory.join(STARTED_AT))? {
+                    Some(_) => Ok(state),
+                    None => Err(StorageError::NotFound),
+                }
+            }
+            result => result,
+        }
     }
 
     /// Gives an upload back with all that was written acknowledged; returns how many bytes it has.
     pub fn release_upload(&self, mut upload: ClaimedUpload) -> Result<u64, StorageError> {
         // The record says that the bytes are there, so they are flushed first.
         let recorded = upload.flush().and_then(|()| {
-            if upload.claim.is_lost()? {
-                // Cancelled meanwhile, or taken over by a request that thought this one dead.
-                let started = atomic_file::open(self.layout.v2(), &upload.directory.join(STARTED_AT))?;
-                return Err(started.map_or(StorageError::NotFound, |_| StorageError::UploadInUse));
-            }
-            let ClaimedUpload { offset, inode, ref hasher, .. } = upload;
-            let record = Record { offset, inode, hasher: hasher.clone() };
-            atomic_file::put_volatile(&upload.directory, STATE, &record.encode())
+            let Record { sequence, inode, .. } = upload.record;
+            let (offset, hasher) = (upload.offset, upload.hasher.clone());
+            let record = Record { sequence: sequence + 1, offset, inode, hasher };
+            record.write(&upload.state).context("write", &upload.directory.join(STATE))
         });
         if let Err(error) = recorded {
             self.abandon_upload(upload);
             return Err(error);
         }
-        let ClaimedUpload { claim, offset, .. } = upload;
-        claim.give_back()?;
-        Ok(offset)
+        let ClaimedUpload { claim, offset, directory, file, state, .. } = upload;
+        // Who claims it next, on another NFS client, sees what was written before a file was closed.
+        drop((file, state));
+        match claim.give_back() {
+            // Cancelled meanwhile, or taken over by a request that thought this one dead; then what was written is in
+            // files that nobody looks at any more.
+            Err(StorageError::NotFound) => {
+                let started = lookup::open(self.layout.v2(), &directory.join(STARTED_AT))?;
+                Err(started.map_or(StorageError::NotFound, |_| StorageError::UploadInUse))
+            }
+            result => result.map(|()| offset),
+        }
     }
 
     /// Gives an upload back as it was before this request.
     pub fn abandon_upload(&self, upload: ClaimedUpload) {
-        let ClaimedUpload { claim, file, acknowledged, .. } = upload;
+        let ClaimedUpload { claim, file, state, record, .. } = upload;
         // The next claim cuts off what was not acknowledged too.
-        let _ = file.set_len(acknowledged);
-        drop(file);
+        let _ = file.set_len(record.offset);
+        drop((file, state));
         // Later, if it cannot be now.
         let _ = claim.give_back();
     }
@@ -246,15 +280,15 @@ impl Storage {
         is_known_good: &dyn Fn(&FileIdentity) -> bool,
     ) -> Result<UploadCommit, StorageError> {
         let prepared = upload.prepare(digest);
-        let ClaimedUpload { directory, claim, file, acknowledged, inode, .. } = upload;
+        let ClaimedUpload { directory, claim, file, state, record, .. } = upload;
         if prepared.is_err() {
             // On a full volume above all, what is not acknowledged shall not stay.
-            let _ = file.set_len(acknowledged);
+            let _ = file.set_len(record.offset);
         }
         // Open files cannot be removed on NFS without leaving `.nfsXXXX` behind.
-        drop(file);
-        let published = prepared
-            .and_then(|size| self.publish(claim.path(), &Pushed { size, inode, is_known_good }, digest));
+        drop((file, state));
+        let pushed = |size| Pushed { size, inode: record.inode, is_known_good };
+        let published = prepared.and_then(|size| self.publish(claim.path(), &pushed(size), digest));
         let published = match published {
             Ok(published) => published,
             Err(error) => {
@@ -271,7 +305,7 @@ impl Storage {
                     }
                 };
                 if has_ended {
-                    self.remove_upload(directory);
+                    Self::remove_upload(directory);
                 }
                 return Err(error);
             }
@@ -280,9 +314,16 @@ impl Storage {
         claim.end();
         let linked = self.link_blob(repository, digest).and_then(|()| self.confirm_blob(repository, digest));
         // The bytes are the blob's now: whatever became of the link, this upload cannot go on.
-        self.remove_upload(directory);
+        Self::remove_upload(directory);
         match linked {
-            Ok(found) => Ok(UploadCommit { proven: found.filter(|found| found.is_inode(published.inode)) }),
+            Ok(found) => {
+                let proven = found.filter(|found| found.is_inode(published.inode));
+                if let Some(file) = proven {
+                    // Its name was flushed when it was published.
+                    self.note_settled(&self.layout.blob_directory(digest).join(DATA), file);
+                }
+                Ok(UploadCommit { proven })
+            }
             // The upload was there: what is not found now is a part of the volume.
             Err(StorageError::NotFound) => {
                 Err(io::Error::other("the directories of the repository are not there"))
@@ -295,14 +336,13 @@ impl Storage {
     /// Whether the bytes of an upload are in no file of its directory: then they have become the blob, and no server
     /// is taking the upload over.
     fn has_no_bytes(&self, directory: &Path) -> bool {
-        let names = atomic_file::names(self.layout.v2(), directory);
+        let names = lookup::names(self.layout.v2(), directory);
         names.is_ok_and(|names| {
             names.unwrap_or_default().iter().all(|name| !name.trim_start_matches('.').starts_with(DATA))
         })
     }
 
-    fn remove_upload(&self, directory: PathBuf) {
-        let _ = atomic_file::remove(self.layout.v2(), &directory.join(STARTED_AT));
+    fn remove_upload(directory: PathBuf) {
         Leftover::Upload(directory).clear();
     }
 }

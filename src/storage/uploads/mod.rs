@@ -1,9 +1,9 @@
 //! Upload sessions: bytes on their way in, kept on the volume so that any server can go on with them.
 //!
-//! A session is the directory `_uploads/<id>`. `startedat` makes it one; `data` has the bytes; `state` says how
-//! many of them were acknowledged and what their hash is so far. Bytes in `data` beyond that are of a request
-//! that broke off, and are cut off before anything is written: a chunk that is sent again never leaves torn
-//! bytes under a good digest.
+//! A session is the directory `_uploads/<id>`. `data` has the bytes; `state` says how many of them were acknowledged
+//! and what their hash is so far. Bytes in `data` beyond that are of a request that broke off, and are cut off before
+//! anything is written: a chunk that is sent again never leaves torn bytes under a good digest. `startedat` makes it a
+//! session to registry:2, whose own have no `state`. A session goes with both, `startedat` first.
 //!
 //! **Exclusive use is a rename**: who renames `data` to `data.<token>` has the session, and nobody else can,
 //! on any server. It is given back by the reverse rename, and a commit renames `data.<token>` to the blob. A
@@ -16,18 +16,21 @@ mod claimed;
 mod record;
 mod takeover;
 
-use std::path::Path;
+use std::{fs::File, io::Write, path::Path};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
 pub use claimed::{ClaimedUpload, UploadCommit};
 use record::Record;
 
-use super::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA, leftovers::Leftover};
+use super::{
+    Storage, StorageError, atomic_file,
+    error::IoContext,
+    layout::{DATA, STARTED_AT, STATE},
+    leftovers::Leftover,
+    lookup,
+};
 use crate::oci::{Algorithm, RepositoryName, UploadId};
-
-const STARTED_AT: &str = "startedat";
-const STATE: &str = "state";
 
 impl Storage {
     /// Starts an upload. A repository comes into being with its first blob or manifest, not with this. Nothing of it need survive a power cut: it has acknowledged no byte.
@@ -48,14 +51,10 @@ impl Storage {
     }
 
     fn begin_upload(&self, directory: &Path, algorithm: Algorithm) -> Result<(), StorageError> {
-        if !atomic_file::make_directory(directory)? {
-            atomic_file::make_directories(self.layout.v2(), directory)?;
-        }
+        atomic_file::make_directories(self.layout.v2(), directory)?;
         atomic_file::create_new(&directory.join(DATA))?;
-        if algorithm != Algorithm::Sha256 {
-            atomic_file::put_volatile(directory, STATE, &Record::empty(algorithm).encode())?;
-        }
-        // Last: its presence is the session. registry:2 reads it as RFC 3339, in seconds, to purge old ones.
+        create_state(directory, algorithm)?;
+        // registry:2 reads it as RFC 3339, in seconds, to purge old ones; an empty one would be an error to it.
         let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let started = now.format(&Rfc3339).map_err(std::io::Error::other).context("date", directory)?;
         atomic_file::put_volatile(directory, STARTED_AT, started.as_bytes())
@@ -66,8 +65,10 @@ impl Storage {
     /// # Errors
     /// `NotFound` when there is no such upload.
     pub fn upload_offset(&self, repository: &RepositoryName, upload: &UploadId) -> Result<u64, StorageError> {
-        self.require_upload(repository, upload)?;
-        Ok(self.upload_record(repository, upload)?.offset)
+        match self.upload_record(repository, upload)? {
+            Some(record) => Ok(record.offset),
+            None => self.require_upload(repository, upload).map(|()| 0),
+        }
     }
 
     /// Removes an upload and its bytes.
@@ -76,7 +77,9 @@ impl Storage {
     /// `NotFound` when there is no such upload.
     pub fn cancel_upload(&self, repository: &RepositoryName, upload: &UploadId) -> Result<(), StorageError> {
         let directory = self.layout.upload(repository, upload);
-        match atomic_file::remove(self.layout.v2(), &directory.join(STARTED_AT)) {
+        let remove = |name| atomic_file::remove(self.layout.v2(), &directory.join(name));
+        // Of several, one removes the first. Whoever answers, the second is gone by then, and the upload with it.
+        match remove(STARTED_AT).and_then(|found| remove(STATE).map(|_| found)) {
             Ok(false) => Err(StorageError::NotFound),
             Ok(true) => {
                 Leftover::Upload(directory).clear();
@@ -89,15 +92,34 @@ impl Storage {
         }
     }
 
+    /// That there is such an upload, of whichever registry.
     fn require_upload(&self, repository: &RepositoryName, upload: &UploadId) -> Result<(), StorageError> {
-        let path = self.layout.upload(repository, upload).join(STARTED_AT);
-        atomic_file::open(self.layout.v2(), &path)?.map(drop).ok_or(StorageError::NotFound)
+        let directory = self.layout.upload(repository, upload);
+        for name in [STATE, STARTED_AT] {
+            if lookup::open(self.layout.v2(), &directory.join(name))?.is_some() {
+                return Ok(());
+            }
+        }
+        Err(StorageError::NotFound)
     }
 
-    /// What was acknowledged; nothing when no record can be read.
-    fn upload_record(&self, repository: &RepositoryName, upload: &UploadId) -> Result<Record, StorageError> {
+    /// What was acknowledged, or nothing when no record can be read; `None` when there is none, as for an upload of
+    /// registry:2.
+    fn upload_record(
+        &self,
+        repository: &RepositoryName,
+        upload: &UploadId,
+    ) -> Result<Option<Record>, StorageError> {
         let path = self.layout.upload(repository, upload).join(STATE);
-        let bytes = atomic_file::read_small(self.layout.v2(), &path)?;
-        Ok(bytes.and_then(|bytes| Record::decode(&bytes)).unwrap_or_else(|| Record::empty(Algorithm::Sha256)))
+        let file = lookup::read_small(self.layout.v2(), &path)?;
+        Ok(file.map(|file| Record::decode_last(&file.bytes, None).unwrap_or_default()))
     }
+}
+
+/// Makes the record of an upload without bytes.
+fn create_state(directory: &Path, algorithm: Algorithm) -> Result<File, StorageError> {
+    let path = directory.join(STATE);
+    let mut file = atomic_file::create_new(&path)?;
+    file.write_all(&Record::empty(algorithm).encode_alone()).context("write", &path)?;
+    Ok(file)
 }

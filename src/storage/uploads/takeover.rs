@@ -10,10 +10,14 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{STARTED_AT, STATE};
 use crate::{
     oci::{RepositoryName, UploadId},
-    storage::{Storage, StorageError, atomic_file, error::IoContext, layout::DATA},
+    storage::{
+        Storage, StorageError, atomic_file,
+        error::IoContext,
+        layout::{DATA, STARTED_AT, STATE},
+        lookup,
+    },
 };
 
 impl Storage {
@@ -31,7 +35,7 @@ impl Storage {
         path: &Path,
     ) -> Result<(), StorageError> {
         let directory = self.layout.upload(repository, upload);
-        let names = atomic_file::names(self.layout.v2(), &directory)?.ok_or(StorageError::NotFound)?;
+        let names = lookup::names(self.layout.v2(), &directory)?.ok_or(StorageError::NotFound)?;
         if names.iter().any(|name| name == DATA) {
             // It was given back since the caller looked.
             let data = directory.join(DATA);
@@ -48,7 +52,7 @@ impl Storage {
         };
         let old = directory.join(claim);
         // Given back or taken since: by somebody who is alive.
-        let Some(file) = atomic_file::open(self.layout.v2(), &old)? else {
+        let Some(file) = lookup::open(self.layout.v2(), &old)? else {
             return Err(StorageError::UploadInUse);
         };
         if Self::idle_time(&directory, &file, &old)? < self.config.upload_takeover_after {
@@ -71,7 +75,7 @@ impl Storage {
         copy: &Path,
         path: &Path,
     ) -> Result<(), StorageError> {
-        let mut record = self.upload_record(repository, upload)?;
+        let mut record = self.upload_record(repository, upload)?.unwrap_or_default();
         let mut target = atomic_file::create_new(copy)?;
         let copied = io::copy(&mut file.take(record.offset), &mut target).context("copy", copy)?;
         target.sync_all().context("flush", copy)?;
@@ -81,7 +85,10 @@ impl Storage {
         atomic_file::rename(copy, path, || path.exists())?;
         if copied == record.offset {
             record.inode = target.metadata().context("look up", path)?.ino();
-            atomic_file::put_volatile(&self.layout.upload(repository, upload), STATE, &record.encode())?;
+            record.sequence = 0;
+            // A file of its own, as the bytes are: the server that had the upload may write its record yet.
+            let directory = self.layout.upload(repository, upload);
+            atomic_file::put_volatile(&directory, STATE, &record.encode_alone())?;
         }
         Ok(())
     }
@@ -95,7 +102,7 @@ impl Storage {
         let copies = names.iter().map(String::as_str).filter(|name| name.starts_with(&format!(".{DATA}.")));
         for name in copies.chain([STARTED_AT]) {
             let path = directory.join(name);
-            if let Some(file) = atomic_file::open(self.layout.v2(), &path)?
+            if let Some(file) = lookup::open(self.layout.v2(), &path)?
                 && Self::idle_time(directory, &file, &path)? < self.config.upload_takeover_after
             {
                 return Ok(false);

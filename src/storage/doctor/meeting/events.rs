@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::storage::{
-    atomic_file,
     doctor::{scratch::Scratch, trial_of::Failure},
+    lookup,
 };
 
 /// Something that happens to a name.
@@ -101,9 +101,9 @@ impl Event {
         let content = match way {
             Way::AsServed if self == Self::Moved => {
                 // As the existence of a blob is asked.
-                return Ok(atomic_file::identity_in(other, &directory, NAME)?.is_none());
+                return Ok(lookup::identity_in(other, &directory, NAME)?.is_none());
             }
-            Way::AsServed => atomic_file::read_small(other, &path)?,
+            Way::AsServed => lookup::read_small(other, &path)?.map(|file| file.bytes),
             Way::ByPath => match fs::read(&path) {
                 Ok(content) => Some(content),
                 Err(error) if error.kind() == io::ErrorKind::NotFound => None,

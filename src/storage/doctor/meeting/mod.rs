@@ -26,7 +26,7 @@ use super::{
     scratch::Scratch,
     trial_of::Failure,
 };
-use crate::storage::{atomic_file, layout::DoctorDirectory};
+use crate::storage::{layout::DoctorDirectory, lookup};
 
 /// Name of the trial of the meeting itself.
 const NAME: &str = "other host";
@@ -132,7 +132,7 @@ impl<'a> Meeting<'a> {
     /// Lists afresh what a host has said; `None` when it has left.
     fn said(directory: &Path) -> Result<Option<Vec<String>>, Failure> {
         let parent = directory.parent().unwrap_or(directory);
-        Ok(atomic_file::names(parent, directory)?)
+        Ok(lookup::names(parent, directory)?)
     }
 
     fn has_said(directory: &Path, what: &str) -> Result<bool, Failure> {
@@ -154,8 +154,9 @@ impl<'a> Meeting<'a> {
                 }
                 let directory = meeting.join(&id);
                 if Self::has_said(&directory, &greeting)? {
-                    let card =
-                        atomic_file::read_small(&meeting, &directory.join("card"))?.unwrap_or_default();
+                    let card = lookup::read_small(&meeting, &directory.join("card"))?
+                        .map(|file| file.bytes)
+                        .unwrap_or_default();
                     let host = serde_json::from_slice(&card).map_err(|error| format!("its card: {error}"))?;
                     self.other = Some((host, directory));
                     return Ok(true);
