@@ -1,0 +1,195 @@
+// Command compare puts the same load on Pakhuis and on each peer that is installed, in turn, and prints what each gave
+// and what it used. benches/compare/run starts it; docs/performance.md says how to read it.
+package main
+
+import (
+	"flag"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"pakhuis/benches/peers"
+)
+
+type settings struct {
+	checkout  string
+	directory string
+	only      []string
+	quick     bool
+	check     bool
+}
+
+func main() {
+	var settings settings
+	var only string
+	var list bool
+	flag.StringVar(&settings.checkout, "checkout", ".", "the checkout of Pakhuis; its target/ has the programs")
+	flag.StringVar(&settings.directory, "directory", "/dev/shm", "where the volumes are made; 6 GB are used")
+	flag.StringVar(&only, "only", "", "these rows, separated by commas; `memory` and `start` are rows too")
+	flag.BoolVar(&list, "list", false, "print the names of the rows")
+	flag.BoolVar(&settings.quick, "quick", false, "one short round of each row")
+	flag.BoolVar(&settings.check, "check", false, "for a gate: ours and the reference only; fails when a bar is missed twice in a row by more than the noise of a busy machine")
+	flag.Parse()
+	if only != "" {
+		settings.only = strings.Split(only, ",")
+	}
+	if list {
+		for _, row := range rows {
+			fmt.Printf("%-16s %s\n", row.name, row.title)
+		}
+		return
+	}
+	if err := settings.run(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func (settings *settings) wants(name string) bool {
+	return len(settings.only) == 0 || slices.Contains(settings.only, name)
+}
+
+func (settings *settings) effort() (rounds int, effort effort) {
+	if settings.quick {
+		return 1, makeEffort(4, time.Second)
+	}
+	return 3, makeEffort(8, 3*time.Second)
+}
+
+func makeEffort(blobs int, duration time.Duration) effort {
+	return effort{blobs: blobs, duration: duration}
+}
+
+func (settings *settings) run() error {
+	for _, name := range settings.only {
+		known := slices.ContainsFunc(rows, func(row row) bool { return row.name == name })
+		if !known && name != memoryRow && name != startRow {
+			return fmt.Errorf("no row %q; --list prints them", name)
+		}
+	}
+	stages, err := settings.prepare(defaultCost)
+	if err != nil {
+		return err
+	}
+	defer closeAll(stages)
+	printHeader()
+	var missed []string
+	for _, row := range rows {
+		if row.cost == 0 && settings.wants(row.name) {
+			if err := settings.compare(&row, stages, &missed); err != nil {
+				return err
+			}
+		}
+	}
+	highest := peaks(stages)
+	if err := settings.compareHighCost(&missed); err != nil {
+		return err
+	}
+	if settings.wants(memoryRow) {
+		settings.compareMemory(stages, highest, &missed)
+	}
+	if settings.wants(startRow) {
+		if err := settings.compareStarts(stages, &missed); err != nil {
+			return err
+		}
+	}
+	return verdict(missed)
+}
+
+// compareHighCost needs servers of its own: the hash of the user is another.
+func (settings *settings) compareHighCost(missed *[]string) error {
+	for _, row := range rows {
+		if row.cost == 0 || !settings.wants(row.name) {
+			continue
+		}
+		stages, err := settings.prepare(row.cost)
+		if err != nil {
+			return err
+		}
+		err = settings.compare(&row, stages, missed)
+		closeAll(stages)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (settings *settings) prepare(cost int) ([]*stage, error) {
+	installed, err := peers.Registries(settings.checkout)
+	if err != nil {
+		return nil, err
+	}
+	if settings.check {
+		installed = installed[:2]
+	}
+	if nginx, found := peers.Nginx(); found && cost == defaultCost {
+		installed = append(installed, nginx)
+	}
+	var stages []*stage
+	for _, peer := range installed {
+		stage, err := prepare(peer, settings.directory, cost)
+		if err != nil {
+			closeAll(stages)
+			return nil, err
+		}
+		stages = append(stages, stage)
+	}
+	return stages, nil
+}
+
+func closeAll(stages []*stage) {
+	for _, stage := range stages {
+		stage.close()
+	}
+}
+
+// compare measures a row, and once more when it misses its bar: a busy machine is no reason to fail.
+func (settings *settings) compare(row *row, stages []*stage, missed *[]string) error {
+	results, err := settings.measure(row, stages)
+	if err != nil {
+		return err
+	}
+	printRow(row, results)
+	misses := row.misses(results, settings.margin())
+	if settings.check && len(misses) > 0 {
+		fmt.Printf("| | again: %s | | | | | | | |\n", strings.Join(misses, ", "))
+		if results, err = settings.measure(row, stages); err != nil {
+			return err
+		}
+		printRow(row, results)
+		misses = row.misses(results, settings.margin())
+	}
+	*missed = append(*missed, misses...)
+	return nil
+}
+
+// measure runs the rounds of a row, the servers in turn, so that what else the machine does hits all of them.
+func (settings *settings) measure(row *row, stages []*stage) ([]result, error) {
+	rounds, effort := settings.effort()
+	var results []result
+	for _, stage := range stages {
+		if row.withNginx || stage.server.Peer.Name != peers.StaticFile {
+			results = append(results, result{stage: stage})
+		}
+	}
+	for index := range results {
+		// Unmeasured: connections, the first proof of the password, what is read for the first time.
+		if _, err := row.load(results[index].stage, makeEffort(1, 300*time.Millisecond)); err != nil {
+			return nil, fmt.Errorf("%s: %s: %w", row.name, results[index].stage.server.Peer.Name, err)
+		}
+	}
+	for round := 0; round < rounds; round++ {
+		for turn := range results {
+			result := &results[(turn+round)%len(results)]
+			measured, err := row.load(result.stage, effort)
+			if err != nil {
+				return nil, fmt.Errorf("%s: %s: %w", row.name, result.stage.server.Peer.Name, err)
+			}
+			result.measured.add(measured)
+		}
+	}
+	return results, nil
+}
