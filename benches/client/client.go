@@ -158,3 +158,10 @@ func Manifest(config []byte, layers ...[]byte) []byte {
 func descriptor(mediaType string, bytes []byte) string {
 	return fmt.Sprintf(`{"mediaType":%q,"digest":%q,"size":%d}`, mediaType, Digest(bytes), len(bytes))
 }
+
+// Referrer is the manifest of an artifact that names an image as its subject.
+func Referrer(empty, subject []byte, number int) []byte {
+	return []byte(fmt.Sprintf(`{"schemaVersion":2,"mediaType":%q,"artifactType":"application/vnd.example.bench","config":%s,"layers":[%s],"subject":%s,"annotations":{"number":"%d"}}`,
+		ManifestType, descriptor("application/vnd.oci.empty.v1+json", empty), descriptor("application/vnd.oci.empty.v1+json", empty),
+		descriptor(ManifestType, subject), number))
+}

@@ -129,8 +129,11 @@ func (settings *settings) prepare(cost int) ([]*stage, error) {
 		installed = append(installed, nginx)
 	}
 	var stages []*stage
+	withLarge := slices.ContainsFunc(rows, func(row row) bool {
+		return row.unit == "GB" && cost == defaultCost && settings.wants(row.name)
+	})
 	for _, peer := range installed {
-		stage, err := prepare(peer, settings.directory, cost)
+		stage, err := prepare(peer, settings.directory, cost, withLarge)
 		if err != nil {
 			closeAll(stages)
 			return nil, err

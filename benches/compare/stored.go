@@ -35,8 +35,8 @@ type stored struct {
 	repositories []string
 }
 
-// prepare starts a registry and stores what the loads need.
-func prepare(peer peers.Peer, directory string, cost int) (*stage, error) {
+// prepare starts a registry and stores what the loads need, the large blob only when it is asked for.
+func prepare(peer peers.Peer, directory string, cost int, withLarge bool) (*stage, error) {
 	server, err := peers.Start(peer, peers.Options{Directory: directory, BcryptCost: cost})
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func prepare(peer peers.Peer, directory string, cost int) (*stage, error) {
 		false: client.New(server, false),
 		true:  client.New(server, true),
 	}}
-	if err := stage.fill(); err != nil {
+	if err := stage.fill(withLarge); err != nil {
 		stage.close()
 		return nil, err
 	}
@@ -59,7 +59,7 @@ func (stage *stage) close() {
 	stage.server.Stop()
 }
 
-func (stage *stage) fill() error {
+func (stage *stage) fill(withLarge bool) error {
 	volume := stage.server.Volume
 	time.Sleep(500 * time.Millisecond)
 	stage.idle = stage.server.RSS()
@@ -71,10 +71,12 @@ func (stage *stage) fill() error {
 		return stage.fillStaticFile()
 	}
 	user := stage.users[false]
-	if err := user.PushBlob(largeName, large); err != nil {
-		return err
+	if withLarge {
+		if err := user.PushBlob(largeName, large); err != nil {
+			return err
+		}
+		stage.stored.large = client.Digest(large)
 	}
-	stage.stored.large = client.Digest(large)
 	config, layer := small(0), small(1)
 	manifest := client.Manifest(config, layer)
 	for _, name := range []string{imageName, taggedName} {
