@@ -23,9 +23,9 @@ pub(crate) fn tags(criterion: &mut Criterion) {
     group.sample_size(20);
     for (place, last) in [("first", None), ("middle", Some("v050000"))] {
         group.bench_function(place, |bencher| {
-            bencher.to_async(&runtime).iter(|| async {
-                registry.tags(black_box(&name), last, PAGE).await.expect("a page")
-            });
+            bencher
+                .to_async(&runtime)
+                .iter(|| async { registry.tags(black_box(&name), last, PAGE).await.expect("a page") });
         });
     }
     group.finish();

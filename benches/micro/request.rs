@@ -20,10 +20,7 @@ pub(crate) fn route(criterion: &mut Criterion) {
     let paths = [
         ("manifest by tag", "/v2/team/project/app/manifests/1.2.3".to_owned()),
         ("blob", format!("/v2/team/project/app/blobs/sha256:{digest}")),
-        (
-            "upload",
-            "/v2/team/project/app/blobs/uploads/8321ce74-c786-43aa-8bab-7a065cb6fc6a".to_owned(),
-        ),
+        ("upload", "/v2/team/project/app/blobs/uploads/8321ce74-c786-43aa-8bab-7a065cb6fc6a".to_owned()),
     ];
     let mut group = criterion.benchmark_group("route");
     for (name, path) in &paths {
