@@ -31,17 +31,12 @@ pub(crate) fn tags(criterion: &mut Criterion) {
     group.finish();
 }
 
-/// Written as registry:2 writes them; all links are one file, which is quicker to make.
+/// As registry:2 writes them, without what they once named.
 fn write_tags(tags: &Path) {
-    fs::create_dir_all(tags).expect("a directory");
-    let link = tags.join("v000000/current/link");
+    let digest = Digest::of(Algorithm::Sha256, b"");
     for number in 0..TAGS {
         let current = tags.join(format!("v{number:06}/current"));
         fs::create_dir_all(&current).expect("a directory");
-        if number == 0 {
-            fs::write(&link, Digest::of(Algorithm::Sha256, b"").as_str()).expect("a link");
-        } else {
-            fs::hard_link(&link, current.join("link")).expect("a link");
-        }
+        fs::write(current.join("link"), digest.as_str()).expect("a link");
     }
 }

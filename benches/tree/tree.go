@@ -30,11 +30,8 @@ func Tags(volume, name, digest string, count int) ([]string, error) {
 	if err := os.MkdirAll(tags, 0o755); err != nil {
 		return nil, err
 	}
-	link := filepath.Join(volume, "link-of-many-tags")
-	if err := os.WriteFile(link, []byte(digest), 0o644); err != nil {
-		return nil, err
-	}
-	defer os.Remove(link)
+	links := &sameFile{path: filepath.Join(volume, "link-of-many-tags"), content: []byte(digest)}
+	defer links.forget()
 	names := make([]string, 0, count)
 	for index := 0; index < count; index++ {
 		tag := fmt.Sprintf("v%07d", index)
@@ -42,7 +39,7 @@ func Tags(volume, name, digest string, count int) ([]string, error) {
 		if err := os.MkdirAll(current, 0o755); err != nil {
 			return nil, err
 		}
-		if err := os.Link(link, filepath.Join(current, "link")); err != nil {
+		if err := links.appearAs(filepath.Join(current, "link")); err != nil {
 			return nil, err
 		}
 		names = append(names, tag)
@@ -58,22 +55,41 @@ func Blobs(volume string, count int) error {
 			return err
 		}
 	}
-	data := filepath.Join(volume, "data-of-many-blobs")
-	if err := os.WriteFile(data, []byte("stored"), 0o644); err != nil {
-		return err
-	}
-	defer os.Remove(data)
+	data := &sameFile{path: filepath.Join(volume, "data-of-many-blobs"), content: []byte("stored")}
+	defer data.forget()
 	for index := 0; index < count; index++ {
 		encoded := fmt.Sprintf("%02x%062x", index%256, index)
 		blob := filepath.Join(blobs, encoded[:2], encoded)
 		if err := os.Mkdir(blob, 0o755); err != nil {
 			return err
 		}
-		if err := os.Link(data, filepath.Join(blob, "data")); err != nil {
+		if err := data.appearAs(filepath.Join(blob, "data")); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// sameFile is a file that appears in many places; anew after 30,000 of them, since ext4 allows 65,000.
+type sameFile struct {
+	path    string
+	content []byte
+	places  int
+}
+
+func (file *sameFile) appearAs(path string) error {
+	if file.places%30_000 == 0 {
+		file.forget()
+		if err := os.WriteFile(file.path, file.content, 0o644); err != nil {
+			return err
+		}
+	}
+	file.places++
+	return os.Link(file.path, path)
+}
+
+func (file *sameFile) forget() {
+	_ = os.Remove(file.path)
 }
 
 // BlobFile is where the bytes of a blob are.
