@@ -1,4 +1,5 @@
 //! Whether the strict file system is as strict as it says, and as lenient as a real one.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::{
     collections::BTreeSet,
