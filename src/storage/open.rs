@@ -159,8 +159,7 @@ impl Storage {
             atomic_file::make_directories(self.layout.v2(), directory)?;
         }
         // Whoever made them: another server may not have come to it yet, or have died.
-        self.settle_permanent(&tags)?;
-        self.settle_permanent(&layers)
+        self.settle_names(&[&revisions, &tags, &layers])
     }
 
     /// Tries the volume: lists its top, then writes and removes a file.

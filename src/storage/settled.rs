@@ -7,8 +7,9 @@
 //! file under the same name has kept every directory above it in its place. Forgetting costs a flush and nothing else.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeSet, HashMap},
     hash::{BuildHasher, RandomState},
+    os::unix::fs::MetadataExt,
     path::Path,
     sync::{Mutex, PoisonError},
 };
@@ -18,6 +19,7 @@ use super::{
     atomic_file::{self, Put},
     error::IoContext,
     file_identity::FileIdentity,
+    lookup,
 };
 
 /// Names remembered of each kind. Beyond that all are forgotten: the images of a busy day fit, in about 5 MB.
@@ -118,14 +120,40 @@ impl Storage {
         self.settled.files.insert(path, file);
     }
 
+    /// Makes the names of directories of one repository durable, and all above them; not yet what is in them.
+    pub(super) fn settle_names(&self, directories: &[&Path]) -> Result<(), StorageError> {
+        let mut flushed = BTreeSet::new();
+        for parent in directories.iter().filter_map(|directory| directory.parent()) {
+            self.settle_upwards(parent, &mut flushed)?;
+        }
+        for directory in directories {
+            let opened = lookup::open_directory_again(directory)?;
+            let inode = opened.metadata().context("look up", directory)?.ino();
+            self.settled.directories.insert(directory, inode);
+        }
+        Ok(())
+    }
+
     /// Makes the names in `directory` durable, and its own, and all names above it.
     pub(super) fn settle_permanent(&self, directory: &Path) -> Result<(), StorageError> {
+        self.settle_upwards(directory, &mut BTreeSet::new())
+    }
+
+    /// As [`Storage::settle_permanent`], but each directory once.
+    fn settle_upwards<'a>(
+        &self,
+        directory: &'a Path,
+        flushed: &mut BTreeSet<&'a Path>,
+    ) -> Result<(), StorageError> {
+        if !flushed.insert(directory) {
+            return Ok(());
+        }
         let inode = atomic_file::sync_directory(directory)?;
         if directory == self.layout.v2() || self.settled.contains(directory, inode) {
             return Ok(());
         }
         if let Some(parent) = directory.parent() {
-            self.settle_permanent(parent)?;
+            self.settle_upwards(parent, flushed)?;
         }
         self.settled.directories.insert(directory, inode);
         Ok(())
@@ -137,7 +165,7 @@ mod tests {
     use std::fs;
 
     use super::*;
-    use crate::storage::{Config, lookup};
+    use crate::storage::Config;
 
     const BYTES: &[u8] = b"sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
