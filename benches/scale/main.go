@@ -18,7 +18,7 @@ type settings struct {
 
 func main() {
 	checkout := flag.String("checkout", ".", "the checkout of Pakhuis; its target/ has the programs")
-	directory := flag.String("directory", "/dev/shm", "where the volumes are made: 2,100,000 inodes, 3 GB")
+	directory := flag.String("directory", "/dev/shm", "where the volumes are made: 3,010,000 inodes of a tmpfs, 4 GB")
 	reference := flag.Bool("reference", false, "measure the reference instead of ours, without the pages")
 	quick := flag.Bool("quick", false, "at most 10,000 stored, 200 idle connections, 50 pulls")
 	flag.Parse()
@@ -38,17 +38,18 @@ func run(checkout, directory string, reference, quick bool, parts []string) erro
 		settings.peer = registries[1]
 	}
 	if len(parts) == 0 {
-		parts = []string{"tags", "repositories", "referrers", "connections"}
+		parts = []string{"tags", "blobs", "repositories", "referrers", "connections"}
 	}
 	for _, part := range parts {
 		measure, known := map[string]func() error{
 			"tags":         settings.tags,
+			"blobs":        settings.blobs,
 			"repositories": settings.repositories,
 			"referrers":    settings.referrers,
 			"connections":  settings.connections,
 		}[part]
 		if !known {
-			return fmt.Errorf("no part %q: tags, repositories, referrers, connections", part)
+			return fmt.Errorf("no part %q: tags, blobs, repositories, referrers, connections", part)
 		}
 		if err := measure(); err != nil {
 			return err

@@ -56,15 +56,12 @@ func (settings *settings) atSize(size int, prepare func(string, int, *client.Cli
 }
 
 func (settings *settings) tags() error {
-	return settings.compare("tags of one repository, and as many blobs", settings.sizes(100, 10_000, 1_000_000), settings.manyTags)
+	return settings.compare("tags of one repository", settings.sizes(100, 10_000, 1_000_000), settings.manyTags)
 }
 
 func (settings *settings) manyTags(volume string, size int, user *client.Client, server *peers.Server) ([]request, error) {
 	manifest, err := pushImage(user, name)
 	if err != nil {
-		return nil, err
-	}
-	if err := tree.Blobs(volume, size); err != nil {
 		return nil, err
 	}
 	tags, err := tree.Tags(volume, name, client.Digest(manifest), size)
@@ -79,13 +76,27 @@ func (settings *settings) manyTags(volume string, size int, user *client.Client,
 	}
 	requests, err = settings.withPages(requests, user, map[string]string{"page of the repository": "/ui/r/" + name})
 	// Last what adds to the volume.
-	return append(requests, []request{
+	return append(requests, request{"PUT manifest by a new tag", func(number int) error {
+		return user.PutManifest(name, fmt.Sprintf("new%d", number), manifest)
+	}}), err
+}
+
+func (settings *settings) blobs() error {
+	return settings.compare("blobs", settings.sizes(100, 10_000, 1_000_000), settings.manyBlobs)
+}
+
+func (settings *settings) manyBlobs(volume string, size int, user *client.Client, server *peers.Server) ([]request, error) {
+	if _, err := pushImage(user, name); err != nil {
+		return nil, err
+	}
+	if err := tree.Blobs(volume, size); err != nil {
+		return nil, err
+	}
+	return []request{
+		{"GET blob of 4 KiB", get(user, "/v2/"+name+"/blobs/"+client.Digest(small(-1)))},
 		{"upload start", func(int) error { _, err := user.StartUpload(name); return err }},
-		{"push of a blob", func(number int) error { return user.PushBlob(name, small(number)) }},
-		{"PUT manifest by a new tag", func(number int) error {
-			return user.PutManifest(name, fmt.Sprintf("new%d", number), manifest)
-		}},
-	}...), err
+		{"push of a blob of 4 KiB", func(number int) error { return user.PushBlob(name, small(number)) }},
+	}, nil
 }
 
 func (settings *settings) repositories() error {
