@@ -3,7 +3,7 @@
 //!
 //! Built only with `--features volume-tests`; needs root and the packages of `.ci/run`, no module of the host's
 //! kernel. `PAKHUIS_NFS_SEED` repeats the operations of an earlier run, `PAKHUIS_NFS_OPERATIONS` sets their number:
-//! `PAKHUIS_NFS_OPERATIONS=1000 cargo test --release --features volume-tests --test nfs -- --nocapture`.
+//! `PAKHUIS_NFS_OPERATIONS=5000 cargo test --release --features volume-tests --test nfs -- --nocapture mixed::`.
 #![allow(clippy::disallowed_methods, reason = "tests write files of their own")]
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the logs of its guests")]
@@ -17,5 +17,7 @@ mod rig;
 mod support;
 
 mod faults;
+mod gate;
 mod mixed;
+mod visibility;
 mod wire;

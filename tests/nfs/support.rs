@@ -15,9 +15,17 @@ pub(crate) fn seed() -> u64 {
     seed
 }
 
-/// How many operations each load makes: `PAKHUIS_NFS_OPERATIONS`, or a share that fits into CI.
+/// How many operations a load of ours makes: `PAKHUIS_NFS_OPERATIONS`, or as many as the project has set itself.
 pub(crate) fn operations() -> usize {
-    let share = 300;
+    operations_or(1_000)
+}
+
+/// How many registry:2 makes beside it, which takes twice as long for each.
+pub(crate) fn operations_beside() -> usize {
+    operations_or(250)
+}
+
+fn operations_or(number: usize) -> usize {
     number_from("PAKHUIS_NFS_OPERATIONS")
-        .map_or(share, |number| usize::try_from(number).expect("not so many"))
+        .map_or(number, |number| usize::try_from(number).expect("not so many"))
 }

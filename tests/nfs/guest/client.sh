@@ -1,6 +1,6 @@
 #!/bin/bash
 # An NFS client of the rig, with a registry on it.
-#   client.sh start | mount VERSION | serve PROGRAM | end | remount VERSION
+#   client.sh start | mount VERSION | serve PROGRAM | end | remount VERSION | mount_at DIRECTORY OPTIONS
 # RIG_SERVER is the address of the NFS server.
 set -euo pipefail
 readonly server=${RIG_SERVER:-10.32.0.2} volume=/srv/volume
@@ -21,9 +21,16 @@ start() {
 # As docs/nfs.md says: with version 3 a client that remembers absences may never see a name (visibility.rs).
 mount_volume() {
     case $1 in
-    3) mount -t nfs -o vers=3,proto=tcp,mountproto=tcp,lookupcache=positive "$server:/srv/volume" "$volume" ;;
-    *) mount -t nfs -o "vers=$1,proto=tcp" "$server:/volume" "$volume" ;;
+    3) mount_at "$volume" vers=3,lookupcache=positive ;;
+    *) mount_at "$volume" "vers=$1" ;;
     esac
+}
+
+mount_at() {
+    local export=/volume
+    [[ $2 == *vers=3* ]] && export=/srv/volume
+    mkdir -p "$1"
+    mount -t nfs -o "proto=tcp,$2" "$server:$export" "$1"
 }
 
 serve() {
@@ -56,6 +63,7 @@ remount)
     umount -l "$volume"
     mount_volume "$2"
     ;;
+mount_at) mount_at "$2" "$3" ;;
 serve) serve "$2" ;;
 end) end ;;
 *) exit 2 ;;

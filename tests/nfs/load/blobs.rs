@@ -6,7 +6,7 @@ use reqwest::Method;
 use super::{
     client::{Answer, Request, Stopped},
     image::Blob,
-    worker::{SHARED_REPOSITORY, Worker},
+    worker::Worker,
 };
 
 impl Worker {
@@ -115,14 +115,15 @@ impl Worker {
 
     /// Gives a blob of the worker's own repository to the shared one.
     pub(super) async fn mount(&mut self) -> Result<(), Stopped> {
-        let (repository, blob) = (self.own().to_owned(), Blob::only(&mut self.random));
+        let (repository, shared) = (self.own().to_owned(), self.shared.repository());
+        let blob = Blob::only(&mut self.random);
         self.push_blob(&repository, blob).await?;
         let digest = blob.digest();
-        let path = format!("/v2/{SHARED_REPOSITORY}/blobs/uploads/?mount={digest}&from={repository}");
+        let path = format!("/v2/{shared}/blobs/uploads/?mount={digest}&from={repository}");
         let answer = self.send(self.server(), Method::POST, path).await;
-        self.blob_written(SHARED_REPOSITORY, blob, answer)?;
+        self.blob_written(&shared, blob, answer)?;
         for server in self.shared.client.all_servers() {
-            self.look_for_blob(server, SHARED_REPOSITORY, blob).await?;
+            self.look_for_blob(server, &shared, blob).await?;
         }
         Ok(())
     }

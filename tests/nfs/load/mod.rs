@@ -16,7 +16,7 @@ pub(crate) use history::History;
 pub(crate) use image::{Blob, Image, MANIFEST};
 pub(crate) use programs::Programs;
 pub(crate) use report::Report;
-use worker::{SHARED_REPOSITORY, Shared, Worker};
+use worker::{Shared, Worker};
 
 use crate::{random::Random, rig::Rig};
 
@@ -32,16 +32,18 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// Starts the workers; they begin operations as long as `go_on` says so. With `faults` a refusal is a right
-    /// answer.
+    /// Starts the workers on repositories whose names begin with `name`; they begin operations as long as `go_on`
+    /// says so. With `faults` a refusal is a right answer.
     pub(crate) fn start(
         rig: &Rig,
+        name: &'static str,
         seed: u64,
         faults: bool,
         report: Arc<Report>,
         go_on: impl Fn() -> bool + Send + Sync + 'static,
     ) -> Self {
         let shared = Arc::new(Shared {
+            name,
             client: Client::new(rig.replicas(), report, faults),
             history: History::default(),
             registry: rig.registry(),
@@ -63,6 +65,7 @@ impl Load {
         let elapsed = self.started.elapsed();
         // Faults are over: a refusal is a failure now.
         let shared = Arc::new(Shared {
+            name: self.shared.name,
             client: self.shared.client.without_faults(),
             history: History::default(),
             registry: self.shared.registry,
@@ -106,6 +109,6 @@ impl Load {
                 let _ = reader.read_blob(server, repository, *blob).await;
             }
         }
-        assert!(images.contains_key(SHARED_REPOSITORY), "nothing was pushed: the load did not run");
+        assert!(images.contains_key(&self.shared.repository()), "nothing was pushed: the load did not run");
     }
 }

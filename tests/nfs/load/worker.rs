@@ -14,6 +14,8 @@ use crate::{random::Random, rig::Registry};
 
 /// What all workers know.
 pub(crate) struct Shared {
+    /// What the names of its repositories begin with.
+    pub(crate) name: &'static str,
     pub(crate) client: Client,
     pub(crate) history: History,
     pub(crate) registry: Registry,
@@ -30,12 +32,19 @@ pub(crate) struct Worker {
     own: String,
 }
 
-pub(crate) const SHARED_REPOSITORY: &str = "load/shared";
 const TAGS: [&str; 4] = ["one", "two", "three", "four"];
+
+impl Shared {
+    /// The repository that all workers have in common.
+    pub(crate) fn repository(&self) -> String {
+        format!("{}/shared", self.name)
+    }
+}
 
 impl Worker {
     pub(crate) fn new(shared: Arc<Shared>, number: usize, seed: u64) -> Self {
-        Self { shared, random: Random(seed), own: format!("load/worker-{number}") }
+        let own = format!("{}/worker-{number}", shared.name);
+        Self { shared, random: Random(seed), own }
     }
 
     /// Operations until nobody wants more.
@@ -49,7 +58,7 @@ impl Worker {
     }
 
     async fn operation(&mut self) -> Result<(), Stopped> {
-        let repository = if self.random.once_in(2) { self.own.clone() } else { SHARED_REPOSITORY.to_owned() };
+        let repository = if self.random.once_in(2) { self.own.clone() } else { self.shared.repository() };
         let tag = (*self.random.pick(&TAGS)).to_owned();
         let report = self.shared.client.report.clone();
         match self.random.below(100) {

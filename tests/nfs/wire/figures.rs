@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::mount_stats::Calls;
+use super::{REST, mount_stats::Calls};
 use crate::rig::Registry;
 
 /// What one registry sent to the file server.
@@ -35,7 +35,12 @@ impl Figures {
     }
 
     fn print_requests(&self) {
-        println!("\n{:?}, by request; at rest for 10 s: {}", self.registry, self.rest.listed());
+        println!(
+            "\n{:?}, by request; at rest for {} s: {}",
+            self.registry,
+            REST.as_secs(),
+            self.rest.listed()
+        );
         for Request { part, name, times, calls } in &self.requests {
             println!("  {part}: {times} x {name}: {} ({})", calls.total(), calls.listed());
         }

@@ -22,7 +22,9 @@ const COUNTED: usize = 0;
 /// After the last answer: what a server or the kernel does later belongs to the requests too.
 const SETTLE: Duration = Duration::from_millis(700);
 /// How long a server without requests is watched.
-const REST: Duration = Duration::from_secs(10);
+const REST: Duration = Duration::from_secs(6);
+/// Calls of ours for each of the reference, at most: 0.77 was seen. The aim is half.
+const REACHED: f64 = 0.85;
 
 /// The first in a repository, on a mount and a process that know nothing.
 const FIRST_PUSH: &str = "first push";
@@ -126,13 +128,18 @@ impl<'a> Counting<'a> {
     }
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_push_and_a_pull_beside_the_reference_on_nfs_4_2() {
-    let mut rig = Rig::start(Registry::Pakhuis, "4.2");
+/// Prints the tables, and insists on what was reached. Ends with our registry on all clients.
+pub(crate) async fn count_beside_the_reference(rig: &mut Rig) {
     let mut random = Random(seed());
-    let ours = Counting::new(&mut rig, Registry::Pakhuis).measure(&mut random).await;
-    let reference = Counting::new(&mut rig, Registry::Distribution3).measure(&mut random).await;
+    let reference = Counting::new(rig, Registry::Distribution3).measure(&mut random).await;
+    let ours = Counting::new(rig, Registry::Pakhuis).measure(&mut random).await;
     print(&ours, &reference);
     let ratio = ratio(&ours, &reference, &[NEXT_PUSH, COLD_PULL]);
     println!("\nwire: a push and a pull: {ratio:.2} of the calls of the reference");
+    assert!(ratio <= REACHED, "{ratio:.2} of the calls of the reference, more than {REACHED}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_push_and_a_pull_beside_the_reference_on_nfs_4_2() {
+    count_beside_the_reference(&mut Rig::start(Registry::Pakhuis, "4.2")).await;
 }

@@ -143,6 +143,11 @@ fn each_option_that_matters_is_found() {
         ("vers=4.2,hard,nocto", Severity::Error, "the mount has nocto"),
         ("vers=3,hard,proto=udp", Severity::Error, "the mount uses UDP"),
         ("vers=4.2,hard,nosharecache", Severity::Warning, "the mount has nosharecache"),
+        (
+            "vers=3,hard",
+            Severity::Error,
+            "names that were absent are remembered by NFS version 3 (lookupcache=all, the default)",
+        ),
         ("vers=2,hard", Severity::Error, "NFS version 2"),
         ("vers=4.0,hard", Severity::Note, "NFS version 4.0"),
         ("vers=4.2,lookupcache=none", Severity::Note, "no name is remembered (lookupcache=none)"),
