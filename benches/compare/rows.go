@@ -25,10 +25,10 @@ const (
 // The bars are those of the project's issue on speed.
 var rows = []row{
 	{name: "pull", title: "pull of 256 MiB blobs, HTTP/1.1", unit: "GB", load: pull(1, false), bar: 0.80, throughput: 1, withNginx: true},
-	{name: "pull-4", title: "the same, 4 at once", unit: "GB", load: pull(4, false), bar: 0.80, throughput: 1, withNginx: true},
-	{name: "pull-http2", title: "the same over HTTP/2, 2 at once", unit: "GB", load: pull(2, true), bar: 0.50, throughput: 1},
+	{name: "pull-4", title: "pull of 256 MiB blobs, HTTP/1.1, 4 at once", unit: "GB", load: pull(4, false), bar: 0.80, throughput: 1, withNginx: true},
+	{name: "pull-http2", title: "pull of 256 MiB blobs, HTTP/2, 2 at once", unit: "GB", load: pull(2, true), bar: 0.50, throughput: 1},
 	{name: "push", title: "push of 256 MiB blobs", unit: "GB", load: push(1), bar: 0.40, throughput: 1},
-	{name: "push-4", title: "the same, 4 at once", unit: "GB", load: push(4), bar: 0.40, throughput: 1},
+	{name: "push-4", title: "push of 256 MiB blobs, 4 at once", unit: "GB", load: push(4), bar: 0.40, throughput: 1},
 	{name: "manifest-get", title: "GET manifest by tag, Basic auth, bcrypt cost 5", unit: "request", load: repeat(32, "GET", manifestByTag), bar: 0.03, throughput: 1},
 	{name: "manifest-head", title: "HEAD manifest by tag, Basic auth, bcrypt cost 5", unit: "request", load: repeat(32, "HEAD", manifestByTag), bar: 0.03, throughput: 1},
 	{name: "manifest-cost10", title: "GET manifest by tag, Basic auth, bcrypt cost 10", unit: "request", load: repeat(32, "GET", manifestByTag), cost: highCost, bar: 0.001, throughput: 1},
