@@ -24,6 +24,7 @@ func main() {
 	directory := flag.String("directory", "/dev/shm", "where the volumes are made")
 	show := flag.String("show", "", "print the calls of this request of ours, in order, instead of the table; `all` for each")
 	flag.Parse()
+	peers.CleanUpOnInterrupt()
 	if err := run(*checkout, *directory, *show); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

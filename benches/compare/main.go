@@ -32,6 +32,7 @@ func main() {
 	flag.BoolVar(&settings.quick, "quick", false, "one short round of each row")
 	flag.BoolVar(&settings.check, "check", false, "for a gate: ours and the reference only; fails when a bar is missed twice in a row by more than the noise of a busy machine")
 	flag.Parse()
+	peers.CleanUpOnInterrupt()
 	if only != "" {
 		settings.only = strings.Split(only, ",")
 	}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"fmt"
-	"os"
 	"sort"
 	"time"
 
@@ -47,11 +46,11 @@ func (settings *settings) compareMemory(stages []*stage, highest []int64, missed
 
 // compareStarts measures the time from exec to the first answer on a volume with many repositories.
 func (settings *settings) compareStarts(stages []*stage, missed *[]string) error {
-	volume, err := os.MkdirTemp(settings.directory, "pakhuis-bench-start-")
+	volume, err := peers.Scratch(settings.directory)
 	if err != nil {
 		return err
 	}
-	defer os.RemoveAll(volume)
+	defer peers.Forget(volume)
 	if _, err := tree.Repositories(volume, many); err != nil {
 		return err
 	}

@@ -52,7 +52,7 @@ type Server struct {
 
 // Start runs a peer and waits until it answers.
 func Start(peer Peer, options Options) (*Server, error) {
-	directory, err := os.MkdirTemp(options.Directory, "pakhuis-bench-")
+	directory, err := Scratch(options.Directory)
 	if err != nil {
 		return nil, err
 	}
@@ -110,6 +110,7 @@ func (server *Server) run(arguments []string) error {
 		return err
 	}
 	server.exited = make(chan struct{})
+	remember(server.Directory, server)
 	go func() {
 		_ = server.command.Wait()
 		close(server.exited)
@@ -149,7 +150,7 @@ func (server *Server) Stop() {
 			<-server.exited
 		}
 	}
-	_ = os.RemoveAll(server.Directory)
+	Forget(server.Directory)
 }
 
 // PID is the process id of the server.

@@ -22,6 +22,7 @@ func main() {
 	reference := flag.Bool("reference", false, "measure the reference instead of ours, without the pages")
 	quick := flag.Bool("quick", false, "at most 10,000 stored, 200 idle connections, 50 pulls")
 	flag.Parse()
+	peers.CleanUpOnInterrupt()
 	if err := run(*checkout, *directory, *reference, *quick, flag.Args()); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)

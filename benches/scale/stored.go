@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/http"
-	"os"
 
 	"pakhuis/benches/client"
 	"pakhuis/benches/peers"
@@ -36,11 +35,11 @@ func (settings *settings) compare(what string, sizes []int, prepare func(volume 
 }
 
 func (settings *settings) atSize(size int, prepare func(string, int, *client.Client, *peers.Server) ([]request, error)) ([]cost, []request, error) {
-	volume, err := os.MkdirTemp(settings.directory, "pakhuis-bench-scale-")
+	volume, err := peers.Scratch(settings.directory)
 	if err != nil {
 		return nil, nil, err
 	}
-	defer os.RemoveAll(volume)
+	defer peers.Forget(volume)
 	server, user, err := settings.start(volume)
 	if err != nil {
 		return nil, nil, err
