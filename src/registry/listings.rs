@@ -46,13 +46,11 @@ impl Registry {
         last: Option<&str>,
         limit: usize,
     ) -> Result<Page<Tag>, RegistryError> {
-        let name = repository.clone();
-        let tags = self.storage(Work::Lookup, move |storage| storage.list_tags(&name)).await?;
-        let mut tags = tags.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))?;
-        if let Some(last) = last {
-            tags.drain(..tags.partition_point(|tag| tag.as_str() <= last));
-        }
-        Ok(Page::cut(tags, limit))
+        let (name, last) = (repository.clone(), last.map(str::to_owned));
+        let list =
+            move |storage: &Storage| storage.list_tags_after(&name, last.as_deref(), limit.saturating_add(1));
+        let tags = self.storage(Work::Lookup, list).await?;
+        Ok(Page::cut(tags.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))?, limit))
     }
 
     /// Repositories after `last`, which need not exist, in the order of their path components.
@@ -74,12 +72,12 @@ impl Registry {
     ) -> Result<RepositoryOverview, RegistryError> {
         let name = repository.clone();
         let look = move |storage: &Storage| {
-            let Some(tags) = storage.list_tags(&name)? else { return Ok(None) };
+            let Some(tag_count) = storage.count_tags(&name)? else { return Ok(None) };
             let mut last_pushed = None;
-            for tag in tags.iter().take(OVERVIEW_TAGS) {
-                last_pushed = last_pushed.max(storage.read_tag_link(&name, tag)?.map(|link| link.written));
+            for tag in storage.list_tags_after(&name, None, OVERVIEW_TAGS)?.unwrap_or_default() {
+                last_pushed = last_pushed.max(storage.read_tag_link(&name, &tag)?.map(|link| link.written));
             }
-            Ok(Some(RepositoryOverview { tag_count: tags.len(), last_pushed }))
+            Ok(Some(RepositoryOverview { tag_count, last_pushed }))
         };
         self.storage(Work::Lookup, look).await?.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))
     }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Storage, error::StorageError, lookup};
+use super::{Storage, error::StorageError};
 use crate::oci::RepositoryName;
 
 impl Storage {
@@ -31,27 +31,26 @@ impl Walk<'_> {
     /// Lists `directory`, whose name is `name`. `last` is what is left of the starting point below it: `None`
     /// when everything here comes after it, empty when it is this very directory.
     fn descend(&mut self, directory: &Path, name: &str, last: Option<&[&str]>) -> Result<(), StorageError> {
-        let Some(names) = lookup::names(self.storage.layout.v2(), directory)? else { return Ok(()) };
-        let is_repository = names.iter().any(|name| name == "_manifests" || name == "_layers");
+        let Some(names) = self.storage.names.list(self.storage.layout.v2(), directory)? else {
+            return Ok(());
+        };
+        let is_repository = ["_manifests", "_layers"].iter().any(|name| names.contains(name));
         if is_repository
             && last.is_none()
             && let Ok(name) = name.parse()
         {
             self.found.push(name);
         }
-        let mut children: Vec<&String> =
-            names.iter().filter(|name| RepositoryName::is_component(name)).collect();
-        children.sort_unstable();
-        for child in children {
+        let first = last.and_then(<[_]>::first).copied();
+        for child in names.from(first.unwrap_or_default()).filter(|name| RepositoryName::is_component(name)) {
             if self.found.len() >= self.limit {
                 break;
             }
             let below = match last {
-                Some([first, ..]) if child.as_str() < *first => continue,
-                Some([first, rest @ ..]) if child == first => Some(rest),
+                Some([first, rest @ ..]) if child == *first => Some(rest),
                 _ => None,
             };
-            let path = if name.is_empty() { child.clone() } else { format!("{name}/{child}") };
+            let path = if name.is_empty() { child.to_owned() } else { format!("{name}/{child}") };
             if path.len() <= RepositoryName::MAX_LENGTH {
                 self.descend(&directory.join(child), &path, below)?;
             }

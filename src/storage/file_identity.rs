@@ -38,6 +38,11 @@ impl FileIdentity {
         self.inode
     }
 
+    /// Whether its times may be of a file system that keeps no parts of a second.
+    pub(super) fn has_whole_seconds(&self) -> bool {
+        self.modified.1 == 0 && self.changed.1 == 0
+    }
+
     /// When its bytes were last written, by the file server's clock.
     pub fn modified(&self) -> SystemTime {
         let (seconds, nanoseconds) = self.modified;

@@ -206,6 +206,15 @@ pub(super) fn identity_in(
     }
 }
 
+/// Opens a directory to list it. `None` when it is not there.
+pub(super) fn open_to_list(root: &Path, directory: &Path) -> Result<Option<File>, StorageError> {
+    match fresh(root, directory, || open_directory(directory)) {
+        Ok(opened) => Ok(Some(opened)),
+        Err(error) if absent(&error) => Ok(None),
+        Err(error) => Err(error).context("list", directory),
+    }
+}
+
 /// The names in a directory, unsorted; `None` when it is not there. Kinds are not asked: on NFS that is one
 /// request an entry, and the tree says what each must be.
 pub(super) fn names(root: &Path, directory: &Path) -> Result<Option<Vec<String>>, StorageError> {

@@ -15,6 +15,7 @@ mod atomic_file;
 mod blobs;
 mod catalog;
 mod damaged;
+mod directory_names;
 pub mod doctor;
 mod error;
 mod file_identity;
@@ -46,6 +47,7 @@ pub use subjects::Subjects;
 pub use tags::TagLink;
 pub use uploads::{ClaimedUpload, UploadCommit};
 
+use directory_names::DirectoryNames;
 use layout::Layout;
 use settled::Settled;
 
@@ -55,6 +57,7 @@ pub struct Storage {
     layout: Layout,
     config: Config,
     settled: Settled,
+    names: DirectoryNames,
 }
 
 #[cfg(test)]

@@ -9,7 +9,10 @@ use std::{
 
 use uuid::Uuid;
 
-use super::{Storage, StorageError, atomic_file, layout::Layout, lookup, settled::Settled};
+use super::{
+    Storage, StorageError, atomic_file, directory_names::DirectoryNames, layout::Layout, lookup,
+    settled::Settled,
+};
 use crate::oci::RepositoryName;
 
 /// Where the volume is.
@@ -82,7 +85,12 @@ impl Storage {
                 config.root.join(DEEP_V2)
             }
         };
-        let storage = Self { layout: Layout::new(v2), config, settled: Settled::default() };
+        let storage = Self {
+            layout: Layout::new(v2),
+            config,
+            settled: Settled::default(),
+            names: DirectoryNames::default(),
+        };
         storage.complete_tree()?;
         storage.settle_tree()?;
         if let Err(error) = remember(&storage.config) {
@@ -99,7 +107,12 @@ impl Storage {
     pub fn open_existing(mut config: Config) -> Result<Self, OpenError> {
         config.root = absolute(&config.root);
         let v2 = find_tree(&config.root)?.ok_or_else(|| OpenError::NoTree { root: config.root.clone() })?;
-        Ok(Self { layout: Layout::new(v2), config, settled: Settled::default() })
+        Ok(Self {
+            layout: Layout::new(v2),
+            config,
+            settled: Settled::default(),
+            names: DirectoryNames::default(),
+        })
     }
 
     /// The `v2` directory everything is below.

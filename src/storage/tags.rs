@@ -11,8 +11,8 @@ use std::{path::Path, time::SystemTime};
 use uuid::Uuid;
 
 use super::{
-    Storage, atomic_file, error::StorageError, file_identity::FileIdentity, layout::LINK,
-    leftovers::Leftover, lookup,
+    Storage, atomic_file, directory_names::SortedNames, error::StorageError, file_identity::FileIdentity,
+    layout::LINK, leftovers::Leftover, lookup,
 };
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -170,12 +170,29 @@ impl Storage {
 
     /// The tags of a repository, in byte order; `None` when there is no such repository.
     pub fn list_tags(&self, repository: &RepositoryName) -> Result<Option<Vec<Tag>>, StorageError> {
-        let Some(names) = lookup::names(self.layout.v2(), &self.layout.tags(repository))? else {
-            return Ok(None);
+        self.list_tags_after(repository, None, usize::MAX)
+    }
+
+    /// At most `limit` tags of a repository after `last`, which need not exist, in byte order; `None` when there is no
+    /// such repository.
+    pub fn list_tags_after(
+        &self,
+        repository: &RepositoryName,
+        last: Option<&str>,
+        limit: usize,
+    ) -> Result<Option<Vec<Tag>>, StorageError> {
+        let names = self.names.list(self.layout.v2(), &self.layout.tags(repository))?;
+        let tags = |names: &SortedNames| {
+            let after = names.from(last.unwrap_or_default()).filter(|name| Some(*name) != last);
+            after.filter_map(|name| name.parse().ok()).take(limit).collect()
         };
-        let mut tags: Vec<Tag> = names.iter().filter_map(|name| name.parse().ok()).collect();
-        tags.sort_unstable();
-        Ok(Some(tags))
+        Ok(names.as_deref().map(tags))
+    }
+
+    /// How many tags a repository has; `None` when there is no such repository.
+    pub fn count_tags(&self, repository: &RepositoryName) -> Result<Option<usize>, StorageError> {
+        let names = self.names.list(self.layout.v2(), &self.layout.tags(repository))?;
+        Ok(names.map(|names| names.iter().filter(|name| Tag::is_tag(name)).count()))
     }
 
     /// Removes what is left of a deleted tag, which would go on being listed.
