@@ -114,9 +114,10 @@ pub(super) fn make_tree(directory: &Path) -> Result<(), StorageError> {
     }
 }
 
-/// Creates a file that must not exist yet, for reading and writing.
-pub(super) fn create_new(path: &Path) -> Result<File, StorageError> {
-    OpenOptions::new().read(true).write(true).create_new(true).open(path).context("create", path)
+/// Creates a file under a name that nobody else uses, for reading and writing. Not exclusively: on NFS that would be a
+/// call more for each file.
+pub(super) fn create_unique(path: &Path) -> Result<File, StorageError> {
+    create_in(None, path)
 }
 
 /// Makes `directory/name` hold `bytes`, whole at every instant, with the directories it needs. The bytes are flushed,
@@ -199,10 +200,13 @@ fn replace(
 }
 
 fn create_in(directory: Option<&File>, path: &Path) -> Result<File, StorageError> {
-    let Some(directory) = directory else { return create_new(path) };
-    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
+    let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let mode = Mode::from_raw_mode(0o666);
-    rustix::fs::openat(directory, name_of(path), flags, mode).map(File::from).context("create", path)
+    let opened = match directory {
+        Some(directory) => rustix::fs::openat(directory, name_of(path), flags, mode),
+        None => rustix::fs::open(path, flags, mode),
+    };
+    opened.map(File::from).context("create", path)
 }
 
 fn rename_in(

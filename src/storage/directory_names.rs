@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     fn list(names: &DirectoryNames, directory: &Path) -> Vec<String> {
-        let root = directory.parent().unwrap();
+        let root = directory.ancestors().nth(2).unwrap();
         names.list(root, directory).unwrap().unwrap().iter().map(str::to_owned).collect()
     }
 
@@ -173,8 +173,8 @@ mod tests {
     #[test]
     fn every_change_is_seen_however_fast() {
         let root = tempfile::tempdir().unwrap();
-        let directory = root.path().join("tags");
-        fs::create_dir(&directory).unwrap();
+        let directory = root.path().join("app/tags");
+        fs::create_dir_all(&directory).unwrap();
         let names = DirectoryNames::default();
         for round in 0..400 {
             fs::create_dir(directory.join(format!("{round:03}"))).unwrap();
@@ -190,8 +190,8 @@ mod tests {
     #[test]
     fn a_quiet_directory_is_read_twice_and_then_remembered() {
         let root = tempfile::tempdir().unwrap();
-        let directory = root.path().join("tags");
-        fs::create_dir(&directory).unwrap();
+        let directory = root.path().join("app/tags");
+        fs::create_dir_all(&directory).unwrap();
         fs::create_dir(directory.join("v1")).unwrap();
         let names = DirectoryNames::default();
         let is_sure = || names.0.get(&directory).unwrap().is_sure;

@@ -73,37 +73,35 @@ fn absent(error: &io::Error) -> bool {
     )
 }
 
-/// Does `operation` on `path`; on "not found", opens the directories from `root` down to it afresh and does
-/// it once more. Without this, a client's cached absence is a false 404 for up to a minute.
+/// Does `operation` on `path`; on "not found", opens the directory of it afresh and does it once more. Without this, a
+/// client's cached absence is a false 404 for up to a minute.
 ///
 /// Nothing is absent from a volume that is not there: then the error is another one.
 pub(super) fn fresh<T>(root: &Path, path: &Path, operation: impl Fn() -> io::Result<T>) -> io::Result<T> {
     match operation() {
         Err(error) if is_stale(&error) => {
-            refresh(root, path)?;
+            open_fresh(root, path.parent().unwrap_or(root))?;
             operation()
         }
         result => result,
     }
 }
 
-/// Opens the directories from `root` down to that of `path`. One that is not there now is absent.
-fn refresh(root: &Path, path: &Path) -> io::Result<()> {
-    let Ok(below) = path.strip_prefix(root) else { return Ok(()) };
-    let mut directory = root.to_path_buf();
-    for (depth, component) in below.components().enumerate() {
-        match open_directory(&directory) {
-            Ok(_) => directory.push(component),
+/// Opens a directory below `root`. One that is not found is asked for once more in the one above, opened afresh.
+fn open_fresh(root: &Path, directory: &Path) -> io::Result<File> {
+    match open_directory(directory) {
+        Err(error) if is_stale(&error) && directory.starts_with(root) => {
+            let above = directory.parent().filter(|_| directory != root).ok_or_else(volume_gone)?;
+            open_fresh(root, above)?;
             // `blobs` and `repositories` are as old as the volume.
-            Err(_) if depth <= 1 => return Err(volume_gone()),
-            Err(error) => return Err(error),
+            open_directory(directory).map_err(|error| if above == root { volume_gone() } else { error })
         }
+        result => result,
     }
-    Ok(())
 }
 
-/// Opens the directory of `path` afresh and does `operation` in it. What is not found there is not there; a directory that is not
-/// found itself, and a file that another client removed between the two, are asked for once more from `root` down.
+/// Opens the directory of `path` afresh and does `operation` in it. What is not found there is not there; a directory
+/// that is not found itself, and a file that another client removed between the two, are asked for once more.
 fn in_fresh_directory<T>(
     root: &Path,
     path: &Path,
@@ -111,12 +109,8 @@ fn in_fresh_directory<T>(
 ) -> io::Result<T> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::StaleNetworkFileHandle;
     let directory = path.parent().ok_or(io::ErrorKind::InvalidInput)?;
-    let opened = fresh(root, path, || open_directory(directory))?;
-    match operation(&opened) {
-        Err(error) if gone(&error) => {
-            refresh(root, path)?;
-            operation(&open_directory(directory)?)
-        }
+    match operation(&open_fresh(root, directory)?) {
+        Err(error) if gone(&error) => operation(&open_fresh(root, directory)?),
         result => result,
     }
 }
@@ -208,7 +202,7 @@ pub(super) fn identity_in(
 
 /// Opens a directory to list it. `None` when it is not there.
 pub(super) fn open_to_list(root: &Path, directory: &Path) -> Result<Option<File>, StorageError> {
-    match fresh(root, directory, || open_directory(directory)) {
+    match open_fresh(root, directory) {
         Ok(opened) => Ok(Some(opened)),
         Err(error) if absent(&error) => Ok(None),
         Err(error) => Err(error).context("list", directory),

@@ -85,13 +85,14 @@ impl Storage {
                 config.root.join(DEEP_V2)
             }
         };
-        let storage = Self {
+        let mut storage = Self {
             layout: Layout::new(v2),
             config,
             settled: Settled::default(),
             names: DirectoryNames::default(),
         };
         storage.complete_tree()?;
+        storage.settled = Settled::of(storage.layout.v2());
         storage.settle_tree()?;
         if let Err(error) = remember(&storage.config) {
             // An account that may only read its configuration serves all the same.
@@ -108,9 +109,9 @@ impl Storage {
         config.root = absolute(&config.root);
         let v2 = find_tree(&config.root)?.ok_or_else(|| OpenError::NoTree { root: config.root.clone() })?;
         Ok(Self {
+            settled: Settled::of(&v2),
             layout: Layout::new(v2),
             config,
-            settled: Settled::default(),
             names: DirectoryNames::default(),
         })
     }

@@ -5,6 +5,9 @@
 //! one that holds it to the top of the volume, whoever made them. What this process has made durable it remembers:
 //! directories that are never removed, by their inode; and files, by their identity, since a file that is the same
 //! file under the same name has kept every directory above it in its place. Forgetting costs a flush and nothing else.
+//!
+//! On NFS names are on stable storage when the file server has answered (RFC 1813, 4.8; RFC 8881, 18), and flushing a
+//! directory is nothing to a client: there it is not even opened for that.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -22,6 +25,9 @@ use super::{
     lookup,
 };
 
+/// What `statfs` says of a file system that is NFS.
+const NFS_SUPER_MAGIC: rustix::fs::FsWord = 0x6969;
+
 /// Names remembered of each kind. Beyond that all are forgotten: the images of a busy day fit, in about 5 MB.
 const REMEMBERED: usize = 50_000;
 
@@ -31,6 +37,8 @@ pub(super) struct Settled {
     /// Directories with their inodes: one that was removed by hand and made again is another.
     directories: Memory<u64>,
     files: Memory<FileIdentity>,
+    /// Whether names are durable as soon as they are made.
+    is_synchronous: bool,
 }
 
 /// Paths by their hash, whose key nobody knows: a path that met another's would have to lead to the same file.
@@ -62,6 +70,12 @@ impl<T: PartialEq> Memory<T> {
 }
 
 impl Settled {
+    /// What is known when a volume is opened: what its file system does by itself.
+    pub(super) fn of(v2: &Path) -> Self {
+        let is_synchronous = rustix::fs::statfs(v2).is_ok_and(|found| found.f_type == NFS_SUPER_MAGIC);
+        Self { is_synchronous, ..Self::default() }
+    }
+
     pub(super) fn contains(&self, directory: &Path, inode: u64) -> bool {
         self.directories.contains(directory, &inode)
     }
@@ -75,6 +89,9 @@ impl Storage {
     /// Makes the names in `directory` durable, and its own, and all names above it. From `permanent` upwards
     /// directories are never removed.
     pub(super) fn settle(&self, directory: &Path, permanent: &Path) -> Result<(), StorageError> {
+        if self.settled.is_synchronous {
+            return Ok(());
+        }
         for removable in directory.ancestors().take_while(|ancestor| *ancestor != permanent) {
             match atomic_file::sync_directory(removable) {
                 // A delete at the same time took it away, with all that was in it.
@@ -104,7 +121,7 @@ impl Storage {
     pub(super) fn settle_put(&self, path: &Path, put: &Put, permanent: &Path) -> Result<(), StorageError> {
         let directory = path.parent().unwrap_or(permanent);
         let is_settled = put.before.as_ref().is_some_and(|before| self.settled.contains_file(path, before));
-        if put.was_there() && is_settled {
+        if self.settled.is_synchronous || put.was_there() && is_settled {
             return Ok(());
         }
         put.directory.sync_all().context("flush", directory)?;
@@ -145,7 +162,7 @@ impl Storage {
         directory: &'a Path,
         flushed: &mut BTreeSet<&'a Path>,
     ) -> Result<(), StorageError> {
-        if !flushed.insert(directory) {
+        if self.settled.is_synchronous || !flushed.insert(directory) {
             return Ok(());
         }
         let inode = atomic_file::sync_directory(directory)?;

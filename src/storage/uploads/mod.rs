@@ -52,12 +52,14 @@ impl Storage {
 
     fn begin_upload(&self, directory: &Path, algorithm: Algorithm) -> Result<(), StorageError> {
         atomic_file::make_directories(self.layout.v2(), directory)?;
-        atomic_file::create_new(&directory.join(DATA))?;
+        atomic_file::create_unique(&directory.join(DATA))?;
         create_state(directory, algorithm)?;
-        // registry:2 reads it as RFC 3339, in seconds, to purge old ones; an empty one would be an error to it.
+        // registry:2 reads it as RFC 3339, in seconds, to purge old ones. Nobody knows the upload yet.
         let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let started = now.format(&Rfc3339).map_err(std::io::Error::other).context("date", directory)?;
-        atomic_file::put_volatile(directory, STARTED_AT, started.as_bytes())
+        let path = directory.join(STARTED_AT);
+        let mut file = atomic_file::create_unique(&path)?;
+        file.write_all(started.as_bytes()).context("write", &path)
     }
 
     /// How many bytes of an upload were acknowledged.
@@ -119,7 +121,7 @@ impl Storage {
 /// Makes the record of an upload without bytes.
 fn create_state(directory: &Path, algorithm: Algorithm) -> Result<File, StorageError> {
     let path = directory.join(STATE);
-    let mut file = atomic_file::create_new(&path)?;
+    let mut file = atomic_file::create_unique(&path)?;
     file.write_all(&Record::empty(algorithm).encode_alone()).context("write", &path)?;
     Ok(file)
 }

@@ -76,7 +76,7 @@ impl Storage {
         path: &Path,
     ) -> Result<(), StorageError> {
         let mut record = self.upload_record(repository, upload)?.unwrap_or_default();
-        let mut target = atomic_file::create_new(copy)?;
+        let mut target = atomic_file::create_unique(copy)?;
         let copied = io::copy(&mut file.take(record.offset), &mut target).context("copy", copy)?;
         target.sync_all().context("flush", copy)?;
         if !atomic_file::remove(self.layout.v2(), old)? {
@@ -120,7 +120,7 @@ impl Storage {
     /// The clock of the file server, read off a file made for it: the clocks of the servers may differ.
     pub(in crate::storage) fn server_time(directory: &Path) -> Result<SystemTime, StorageError> {
         let path = directory.join(format!(".clock.{}.tmp", Uuid::new_v4().simple()));
-        let file = atomic_file::create_new(&path)?;
+        let file = atomic_file::create_unique(&path)?;
         let now = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &path);
         drop(file);
         atomic_file::remove_leftover(&path);
