@@ -25,9 +25,13 @@ use tower::Service;
 use super::{
     Config, Linger, TlsSource,
     activity::{ActiveBody, Activity},
+    read_ahead::ReadAhead,
     stream::{GuardedStream, drain},
 };
 use crate::auth::RemoteAddress;
+
+/// Most bytes that wait for the socket in a TLS connection.
+const TLS_WRITE_BUFFER: usize = 256 << 10;
 
 /// First byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -115,7 +119,10 @@ async fn serve(
         (None, true) => Ok(refuse(&mut tcp, HTTP_PORT).await?),
         (Some(_), false) => Ok(refuse(&mut tcp, HTTPS_PORT).await?),
         (Some(tls), true) => {
-            let handshake = TlsAcceptor::from(tls()).accept(tcp);
+            let acceptor = TlsAcceptor::from(tls());
+            let handshake = acceptor.accept_with(ReadAhead::new(tcp), |connection| {
+                connection.set_buffer_limit(Some(TLS_WRITE_BUFFER));
+            });
             let stream = tokio::time::timeout(shared.config.handshake_timeout, handshake).await??;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let served = if http2 {
