@@ -51,7 +51,7 @@ impl Registry {
     ) -> Result<(), RegistryError> {
         self.require_delete()?;
         let (name, wanted) = (repository.clone(), digest.clone());
-        let removed = self.storage(Work::Lookup, move |storage| storage.unlink_blob(&name, &wanted)).await?;
+        let removed = self.storage(Work::Write, move |storage| storage.unlink_blob(&name, &wanted)).await?;
         if removed { Ok(()) } else { Err(RegistryError::BlobUnknown(digest.clone())) }
     }
 
@@ -82,6 +82,7 @@ impl Registry {
             storage.link_blob(&name, &wanted)?;
             Ok(storage.blob_size(&name, &wanted)?.is_some())
         };
-        self.storage(Work::Lookup, mount).await
+        // It may have to be read.
+        self.storage(Work::Write, mount).await
     }
 }

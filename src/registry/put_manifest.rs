@@ -1,7 +1,10 @@
 //! A push of a manifest: refused unless all it needs is there, then published in the order in which each step may be
 //! the last before a crash.
 
-use std::collections::{BTreeSet, HashSet};
+use std::{
+    collections::{BTreeSet, HashSet},
+    io,
+};
 
 use bytes::Bytes;
 
@@ -64,30 +67,45 @@ impl PutManifest {
             }
             return Err(missing);
         }
+        // Costs nothing unless another server has replaced something meanwhile.
+        self.settle(storage, &looked_again)?;
         let subject = manifest.subject.map(|subject| subject.digest);
         if let Some(subject) = &subject {
             storage.link_referrer(&self.repository, subject, &digest)?;
         }
+        self.publish(storage, &digest, subject.as_ref())?;
+        Ok(PutManifestOutcome { digest, subject, tags: self.tags })
+    }
+
+    /// Points the tags at the manifest.
+    ///
+    /// A delete of this very manifest may run at the same time: it hides, then looks for tags once more; this
+    /// publishes, then looks whether it was hidden. Whatever the order, a tag never names what is not there.
+    fn publish(
+        &mut self,
+        storage: &Storage,
+        digest: &Digest,
+        subject: Option<&Digest>,
+    ) -> Result<(), RegistryError> {
         if let Reference::Tag(tag) = &self.reference
             && !self.tags.contains(tag)
         {
             self.tags.insert(0, tag.clone());
         }
-        // A delete of this very manifest may run at the same time: it hides, then looks for tags once more; this
-        // publishes, then looks whether it was hidden. Whatever the order, a tag never names what is not there.
         for _ in 0..PUBLISH_ATTEMPTS {
             for tag in &self.tags {
-                storage.write_tag(&self.repository, tag, &digest)?;
+                storage.write_tag(&self.repository, tag, digest)?;
             }
-            if storage.has_manifest(&self.repository, &digest)? {
-                break;
+            if storage.has_manifest(&self.repository, digest)? {
+                return Ok(());
             }
-            storage.link_manifest(&self.repository, &digest)?;
-            if let Some(subject) = &subject {
-                storage.link_referrer(&self.repository, subject, &digest)?;
+            storage.link_manifest(&self.repository, digest)?;
+            if let Some(subject) = subject {
+                storage.link_referrer(&self.repository, subject, digest)?;
             }
         }
-        Ok(PutManifestOutcome { digest, subject, tags: self.tags })
+        let source = io::Error::other("it is deleted as often as it is published");
+        Err(StorageError::Io { operation: "publish", path: digest.as_str().into(), source }.into())
     }
 
     fn check_digest(&self) -> Result<Digest, RegistryError> {

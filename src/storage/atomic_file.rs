@@ -139,9 +139,9 @@ pub(super) fn put(root: &Path, directory: &Path, name: &str, bytes: &[u8]) -> Re
 fn try_put(root: &Path, directory: &Path, path: &Path, bytes: &[u8]) -> Result<Put, StorageError> {
     let is_new = make_directories(root, directory)?;
     let opened = open_directory_again(directory)?;
-    let found = if is_new { None } else { lookup::read_in(&opened, path, u64::MAX).ok() };
+    let found = if is_new { None } else { lookup::read_in(&opened, path, longest(bytes)).ok() };
     let before = found.as_ref().map(|found| found.identity);
-    // Bytes are flushed before they have this name, whoever wrote them.
+    // Whether they are flushed, whoever wrote them, is for `Storage::settle_put` too.
     if let Some(found) = found.filter(|found| found.bytes == bytes) {
         return Ok(Put { directory: opened, file: found.identity, before });
     }
@@ -230,15 +230,20 @@ fn name_of(path: &Path) -> &Path {
     path.file_name().map_or(path, Path::new)
 }
 
+/// How much of a file is read to see that it is not these bytes.
+fn longest(bytes: &[u8]) -> u64 {
+    bytes.len() as u64 + 1
+}
+
 /// Whether a name leads to a file with these bytes.
 fn has_bytes(directory: Option<&File>, path: &Path, bytes: &[u8]) -> bool {
     let found = match directory {
-        Some(directory) => lookup::read_in(directory, path, u64::MAX),
+        Some(directory) => lookup::read_in(directory, path, longest(bytes)),
         None => path
             .parent()
             .ok_or_else(|| io::ErrorKind::InvalidInput.into())
             .and_then(open_directory)
-            .and_then(|directory| lookup::read_in(&directory, path, u64::MAX)),
+            .and_then(|directory| lookup::read_in(&directory, path, longest(bytes))),
     };
     found.is_ok_and(|found| found.bytes == bytes)
 }

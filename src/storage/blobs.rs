@@ -12,10 +12,6 @@ use super::{
 };
 use crate::oci::{Algorithm, Digest, RepositoryName};
 
-/// Largest content, in bytes, that is read again to see whether a push of it can keep it. Reading more would keep
-/// the client waiting: larger content is replaced by what was just hashed.
-const REREAD_LIMIT: u64 = 256 << 20;
-
 /// A blob that is there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoredBlob {
@@ -141,7 +137,9 @@ impl Storage {
     /// Moves a complete, flushed and verified file to where its content belongs, durably.
     ///
     /// Content that is stored already stays, so that its readers do, if it is good: `is_known_good` says so, or
-    /// reading it. What is damaged, or too large to be read while a client waits, is replaced: a push heals.
+    /// reading it. Only what is damaged is replaced: a push heals. Nothing else is, however long the reading takes: an
+    /// NFS client that replaces a file that it has open leaves no file of that name for a moment, and a power cut then
+    /// loses it.
     pub(super) fn publish(
         &self,
         from: &Path,
@@ -179,8 +177,7 @@ impl Storage {
     }
 
     fn keeps(&self, found: &FileIdentity, pushed: &Pushed<'_>, digest: &Digest) -> bool {
-        found.size == pushed.size
-            && ((pushed.is_known_good)(found) || found.size <= REREAD_LIMIT && self.is_good(digest))
+        found.size == pushed.size && ((pushed.is_known_good)(found) || self.is_good(digest))
     }
 
     /// Makes durable that content is stored, when another server may have stored it and not be done. `file` is what

@@ -112,6 +112,7 @@ impl Storage {
         if self.settled.contains_file(path, file) {
             return Ok(());
         }
+        self.flush_file(path)?;
         self.settle(path.parent().unwrap_or(permanent), permanent)?;
         self.note_settled(path, *file);
         Ok(())
@@ -124,12 +125,28 @@ impl Storage {
         if self.settled.is_synchronous || put.was_there() && is_settled {
             return Ok(());
         }
+        if put.was_there() {
+            self.flush_file(path)?;
+        }
         put.directory.sync_all().context("flush", directory)?;
         if !is_settled {
             self.settle(directory.parent().unwrap_or(permanent), permanent)?;
         }
         self.note_settled(path, put.file);
         Ok(())
+    }
+
+    /// Makes the bytes of a file durable that is there: Pakhuis flushes before it gives a name, registry:2 and a restored
+    /// copy may not have. On NFS whoever closed the file has.
+    fn flush_file(&self, path: &Path) -> Result<(), StorageError> {
+        if self.settled.is_synchronous {
+            return Ok(());
+        }
+        match lookup::open(self.layout.v2(), path)? {
+            Some(file) => file.sync_all().context("flush", path),
+            // Removed since: nothing is left to be kept.
+            None => Ok(()),
+        }
     }
 
     /// Remembers that a file is durable under its name, with all names above it.

@@ -168,9 +168,15 @@ impl Storage {
         Ok(removed)
     }
 
-    /// The tags of a repository, in byte order; `None` when there is no such repository.
+    /// The tags of a repository, in byte order, read from the volume each time: for who changes them. `None` when there is
+    /// no such repository.
     pub fn list_tags(&self, repository: &RepositoryName) -> Result<Option<Vec<Tag>>, StorageError> {
-        self.list_tags_after(repository, None, usize::MAX)
+        let Some(names) = lookup::names(self.layout.v2(), &self.layout.tags(repository))? else {
+            return Ok(None);
+        };
+        let mut tags: Vec<Tag> = names.iter().filter_map(|name| name.parse().ok()).collect();
+        tags.sort_unstable();
+        Ok(Some(tags))
     }
 
     /// At most `limit` tags of a repository after `last`, which need not exist, in byte order; `None` when there is no

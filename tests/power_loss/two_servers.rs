@@ -3,6 +3,8 @@
 
 use std::{
     collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
     thread,
     time::Duration,
@@ -65,6 +67,41 @@ fn what_a_server_left_undone_another_does_before_it_acknowledges() {
     }
     assert!(stops > 100, "{stops} places");
     assert!(violations.is_empty(), "{} violations:\n{}", violations.len(), violations.join("\n"));
+}
+
+/// registry:2 flushes less than we do, and a copy of a volume is not flushed at all.
+#[test]
+fn what_others_wrote_is_flushed_before_it_is_acknowledged() {
+    let (volume, mut dice) = (volume(), Random(3));
+    for round in 0..4 {
+        let repository: &'static str = format!("copied-{round}").leak();
+        let image = Image::random(Algorithm::Sha256, &mut dice, 2);
+        copy_in(&volume.mounts[0].path().join("docker/registry/v2"), repository, &image);
+        let mut server = volume.pusher(1, dice.next());
+        volume.runtime.block_on(server.push(repository, &image, &["tag"]));
+        volume
+            .look([&image, &image], repository, &mut dice, repository)
+            .unwrap_or_else(|lost| panic!("{lost}"));
+    }
+}
+
+/// Writes an image as a program would that knows nothing of power cuts.
+fn copy_in(v2: &Path, repository: &str, image: &Image) {
+    let write = |path: PathBuf, bytes: &[u8]| {
+        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
+        fs::write(path, bytes).expect("a file");
+    };
+    let repository = v2.join("repositories").join(repository);
+    fs::create_dir_all(repository.join("_uploads")).expect("a directory");
+    fs::create_dir_all(repository.join("_layers/sha256")).expect("a directory");
+    for blob in image.blobs.iter().chain([&image.manifest]) {
+        let (hex, is_manifest) = (blob.digest.encoded(), blob.digest == image.manifest.digest);
+        write(v2.join("blobs/sha256").join(&hex[..2]).join(hex).join("data"), &blob.bytes);
+        let links = if is_manifest { "_manifests/revisions/sha256" } else { "_layers/sha256" };
+        write(repository.join(links).join(hex).join("link"), blob.digest.as_str().as_bytes());
+    }
+    let digest = image.manifest.digest.as_str().as_bytes();
+    write(repository.join("_manifests/tags/tag/current/link"), digest);
 }
 
 fn volume() -> Volume {
