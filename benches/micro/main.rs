@@ -1,4 +1,5 @@
 //! What every request pays for in CPU, measured alone: `cargo bench --bench micro`; or `-- route` for some of them.
+#![allow(clippy::disallowed_methods, reason = "benchmarks write files of their own")]
 
 mod listing;
 mod request;
