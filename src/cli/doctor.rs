@@ -19,6 +19,7 @@ use tokio::{
     time::timeout,
 };
 
+use super::counted::counted;
 use crate::{
     config::{Config, Flags},
     storage::{
@@ -168,8 +169,9 @@ fn write_table(out: &mut impl Write, report: &Report) -> std::io::Result<()> {
         }
     }
     let count = |severity| report.findings().filter(|(_, finding)| finding.severity == severity).count();
-    let (errors, warnings, notes) = (count(Severity::Error), count(Severity::Warning), count(Severity::Note));
-    writeln!(out, "\n{errors} errors, {warnings} warnings, {notes} notes")
+    let counted = |severity| counted(count(severity) as u64, word(severity));
+    let [errors, warnings, notes] = [Severity::Error, Severity::Warning, Severity::Note].map(counted);
+    writeln!(out, "\n{errors}, {warnings}, {notes}")
 }
 
 fn write_finding(out: &mut impl Write, trial: &str, finding: &Finding) -> std::io::Result<()> {

@@ -8,6 +8,7 @@ use std::{
 
 use clap::Args;
 
+use super::counted::counted;
 use crate::{
     config::{Config, Flags},
     oci::RepositoryName,
@@ -58,7 +59,8 @@ impl ExportReferrers {
         let totals = runtime.block_on(export_all(&registry, self.dry_run, &mut io::stdout()))?;
         let written = if self.dry_run { "would be written" } else { "written" };
         let Totals { written: count, unchanged, problems } = totals;
-        writeln!(io::stderr(), "{count} tags {written}, {unchanged} unchanged, {problems} problems")?;
+        let (tags, wrong) = (counted(count as u64, "tag"), counted(problems as u64, "problem"));
+        writeln!(io::stderr(), "{tags} {written}, {unchanged} unchanged, {wrong}")?;
         Ok(ExitCode::from(if problems == 0 { 0 } else { PROBLEMS }))
     }
 }

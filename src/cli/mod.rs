@@ -4,6 +4,7 @@ mod add_user;
 mod arguments;
 mod cert;
 mod check_config;
+mod counted;
 mod doctor;
 mod export_referrers;
 mod first_look;

@@ -10,6 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::counted::{counted, counted_in};
 use crate::{
     config::{Config, Flags},
     registry::{
@@ -22,6 +23,9 @@ use crate::{
 /// Exit code when something was found.
 const FOUND: u8 = 3;
 
+/// Width of the column of kinds.
+const KIND: usize = 21;
+
 /// Time between two lines of progress where they are not redrawn.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -31,7 +35,7 @@ const DRAW_EVERY: Duration = Duration::from_millis(200);
 /// Check the volume while servers use it: tags, manifests, links, referrers, and with --read-data every byte
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Exit code 0 when nothing was found, 3 with findings, 1 when not all could be checked.\n\nExamples:\n  pakhuis verify --config /etc/pakhuis/pakhuis.toml --read-data\n  pakhuis verify --storage /mnt/docker/registry --repair --format json"
+    after_help = "Without --repair the volume stays as it is but for one small file in .pakhuis, made every ten minutes to read\nthe file server's clock and removed at once. --repair writes links and records of referrers again, makes missing\ndirectories, sets damaged blobs aside and puts back what is good after all; it removes tags that name nothing and\nrecords of referrers that are not there, and no content.\n\nExit code 0 when nothing was found, 3 with findings, 1 when not all could be checked.\n\nExamples:\n  pakhuis verify --config /etc/pakhuis/pakhuis.toml --read-data\n  pakhuis verify --storage /mnt/docker/registry --repair --format json"
 )]
 pub(super) struct Verify {
     /// Configuration file (environment: PAKHUIS_CONFIG)
@@ -43,7 +47,7 @@ pub(super) struct Verify {
     /// Read every blob, and compare it with its digest
     #[arg(long)]
     read_data: bool,
-    /// Mend what can be mended without a push; damaged blobs are set aside, nothing is deleted
+    /// Mend what can be mended without a push: see below
     #[arg(long)]
     repair: bool,
     /// How to print the findings
@@ -56,14 +60,37 @@ pub(super) struct Verify {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Format {
-    /// For people
+    /// For people: a row for each finding, what it means and what to do below it
     Table,
-    /// For programs
+    /// For programs; also when the check fails: then `errors` says why
     Json,
 }
 
 impl Verify {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
+        let format = self.format;
+        let result = self.check();
+        let out = &mut io::stdout().lock();
+        match (&result, format) {
+            (Ok(report), Format::Table) => write_table(out, report)?,
+            (Ok(report), Format::Json) => write_json(out, report)?,
+            (Err(_), Format::Table) => {}
+            (Err(error), Format::Json) => {
+                write_json(out, &Report { errors: vec![format!("{error:#}")], ..Report::default() })?;
+            }
+        }
+        let report = result?;
+        for error in &report.errors {
+            writeln!(io::stderr(), "error: {error}")?;
+        }
+        Ok(ExitCode::from(match (report.errors.is_empty(), report.findings.is_empty()) {
+            (false, _) => 1,
+            (true, false) => FOUND,
+            (true, true) => 0,
+        }))
+    }
+
+    fn check(self) -> anyhow::Result<Report> {
         let flags = Flags { config: self.config, storage: self.storage, ..Flags::default() };
         let config = Config::load(&flags, &|name| std::env::var(name).ok())?;
         let mut storage_config = config.storage;
@@ -73,6 +100,7 @@ impl Verify {
             // A tree of registry:2 lacks our directory, in which damaged blobs are set aside.
             storage = Storage::open(storage_config)?;
         }
+        writeln!(io::stderr(), "checking {}", storage.directory().display())?;
         let options = Options {
             read_data: self.read_data,
             repairs: if self.repair { Repairs::All } else { Repairs::None },
@@ -84,20 +112,7 @@ impl Verify {
         let report = Registry::new(storage, config.registry)
             .verify(&options, &mut |progress| meter.tell(progress, &mut io::stderr()));
         meter.end(&mut io::stderr());
-        let report = report?;
-        let out = &mut io::stdout().lock();
-        match self.format {
-            Format::Table => write_table(out, &report)?,
-            Format::Json => write_json(out, &report)?,
-        }
-        for error in &report.errors {
-            writeln!(io::stderr(), "error: {error}")?;
-        }
-        Ok(ExitCode::from(match (report.errors.is_empty(), report.findings.is_empty()) {
-            (false, _) => 1,
-            (true, false) => FOUND,
-            (true, true) => 0,
-        }))
+        Ok(report?)
     }
 }
 
@@ -160,31 +175,28 @@ fn progress_line(progress: &Progress, elapsed: Duration) -> String {
 
 fn write_table(out: &mut dyn Write, report: &Report) -> io::Result<()> {
     let checked = &report.checked;
+    if !report.findings.is_empty() {
+        writeln!(out, "{:KIND$}  REPAIRED  PATH", "FINDING")?;
+    }
     for finding in &report.findings {
-        let repaired = if finding.repaired { " (repaired)" } else { "" };
-        writeln!(out, "{}{repaired}  {}", finding.kind, finding.path)?;
+        let repaired = if finding.repaired { "yes" } else { "no" };
+        writeln!(out, "{:KIND$}  {repaired:8}  {}", finding.kind.as_str(), finding.path)?;
         writeln!(out, "    what: {}", finding.detail)?;
         writeln!(out, "    do:   {}", finding.advice)?;
     }
-    writeln!(
-        out,
-        "checked {} repositories, {} tags, {} manifests, {} layer links, {} referrers, {} blobs; read {} bytes; {} set aside",
-        checked.repositories,
-        checked.tags,
-        checked.manifests,
-        checked.layer_links,
-        checked.referrers,
-        checked.blobs,
-        checked.bytes,
-        checked.set_aside
-    )?;
-    writeln!(
-        out,
-        "{} findings, {} of them repaired; {} errors",
-        report.findings.len() as u64 + report.more_findings,
-        report.findings.iter().filter(|finding| finding.repaired).count(),
-        report.errors.len()
-    )
+    let looked_at = [
+        counted(checked.repositories, "repository"),
+        counted(checked.tags, "tag"),
+        counted(checked.manifests, "manifest"),
+        counted(checked.layer_links, "layer link"),
+        counted(checked.referrers, "referrer"),
+        counted(checked.blobs, "blob"),
+    ];
+    let (bytes, aside) = (counted(checked.bytes, "byte"), checked.set_aside);
+    writeln!(out, "checked {}; read {bytes}; {aside} set aside", looked_at.join(", "))?;
+    let findings = counted(report.findings.len() as u64 + report.more_findings, "finding");
+    let repaired = report.findings.iter().filter(|finding| finding.repaired).count();
+    writeln!(out, "{findings}, {repaired} of them repaired; {}", counted_in(&report.errors, "error"))
 }
 
 #[derive(Serialize)]

@@ -2,14 +2,10 @@
 //!
 //! Absence is confirmed through freshly opened directories, as everywhere; any other failure is an error.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, SystemTime},
-};
+use std::{collections::BTreeSet, time::Duration};
 
 use super::{
     Storage, StorageError, atomic_file,
-    error::IoContext,
     file_identity::FileIdentity,
     layout::{DATA, LINK},
     lookup,
@@ -75,7 +71,7 @@ impl Storage {
         path.strip_prefix(self.layout.v2()).unwrap_or(path).to_string_lossy().into_owned()
     }
 
-    fn directory_of(&self, place: &Place) -> std::path::PathBuf {
+    pub(super) fn directory_of(&self, place: &Place) -> std::path::PathBuf {
         match place {
             Place::Layer(name, digest) => self.layout.layer_link(name, digest),
             Place::Revision(name, digest) => self.layout.revision_link(name, digest),
@@ -114,20 +110,6 @@ impl Storage {
         let directory = self.directory_of(place);
         let permanent = directory.parent().unwrap_or(&directory);
         self.write_link(&directory, digest, permanent).map(drop)
-    }
-
-    /// How long ago a link was written, by the file server's clock; `None` when it is not there.
-    pub fn link_age(&self, place: &Place) -> Result<Option<Duration>, StorageError> {
-        self.age_in(&self.directory_of(place), LINK)
-    }
-
-    /// How long ago something appeared in or vanished from the directory of a tag.
-    pub fn tag_age(&self, repository: &RepositoryName, tag: &Tag) -> Result<Option<Duration>, StorageError> {
-        let path = self.layout.tag(repository, tag);
-        let Some(directory) = lookup::open(self.layout.v2(), &path)? else { return Ok(None) };
-        let modified =
-            directory.metadata().and_then(|metadata| metadata.modified()).context("look up", &path)?;
-        Ok(Some(self.clock()?.duration_since(modified).unwrap_or_default()))
     }
 
     /// The blobs a repository has a link directory for, in order.
@@ -275,45 +257,6 @@ impl Storage {
             }
         }
         Ok(())
-    }
-
-    /// How long ago a file or directory was written; `None` when it is not there.
-    fn age_in(&self, directory: &std::path::Path, name: &str) -> Result<Option<Duration>, StorageError> {
-        let path = directory.join(name);
-        let Some(file) = lookup::open(self.layout.v2(), &path)? else { return Ok(None) };
-        let modified = file.metadata().and_then(|metadata| metadata.modified()).context("look up", &path)?;
-        Ok(Some(self.clock()?.duration_since(modified).unwrap_or_default()))
-    }
-
-    /// The file server's clock; this machine's where the volume cannot be written.
-    pub fn clock(&self) -> Result<SystemTime, StorageError> {
-        match Self::server_time(&self.layout.private()) {
-            Err(StorageError::ReadOnly { .. } | StorageError::OutOfSpace { .. } | StorageError::NotFound) => {
-                Ok(SystemTime::now())
-            }
-            result => result,
-        }
-    }
-
-    /// Reads a small file of our own that all servers share; `None` when it is not there.
-    pub fn read_note(&self, name: &str) -> Result<Option<Vec<u8>>, StorageError> {
-        let file = lookup::read_small(self.layout.v2(), &self.layout.private().join(name))?;
-        Ok(file.map(|file| file.bytes))
-    }
-
-    /// How long ago such a file was written, by the file server's clock; `None` when it is not there.
-    pub fn note_age(&self, name: &str) -> Result<Option<Duration>, StorageError> {
-        self.age_in(&self.layout.private(), name)
-    }
-
-    /// Writes such a file whole. At most 4 KiB are read back; a power cut may lose it.
-    pub fn write_note(&self, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
-        atomic_file::put_volatile(&self.layout.private(), name, bytes)
-    }
-
-    /// Removes such a file.
-    pub fn remove_note(&self, name: &str) -> Result<(), StorageError> {
-        atomic_file::remove(self.layout.v2(), &self.layout.private().join(name)).map(drop)
     }
 }
 

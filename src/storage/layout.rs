@@ -13,8 +13,9 @@
 //! <v2>/.pakhuis/damaged/<alg>-<hex>-<random>                        ours: content that is not what its digest says
 //! ```
 //!
-//! Each `link` is a digest without a newline. All but the last three lines is the tree of registry:2, which
-//! skips directories that begin with `_` in a repository and never looks beside `blobs` and `repositories`.
+//! Each `link` is a digest without a newline. The last four lines are ours, and `state` of an upload; all else is
+//! the tree of registry:2, which skips directories that begin with `_` in a repository and never looks beside
+//! `blobs` and `repositories`.
 
 use std::{
     ffi::OsStr,
@@ -99,7 +100,12 @@ impl Layout {
         self.v2.join("repositories")
     }
 
-    /// Our private directory.
+    /// Whether a directory is as old as the volume, so that a volume without it is not there.
+    pub(super) fn is_permanent(&self, directory: &Path) -> bool {
+        directory == self.blobs() || directory == self.repositories()
+    }
+
+    /// Our private directory, which a volume that only registry:2 has served does not have.
     pub(super) fn private(&self) -> PathBuf {
         self.v2.join(".pakhuis")
     }

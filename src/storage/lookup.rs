@@ -17,6 +17,7 @@ use rustix::fs::{AtFlags, FileType, Mode, OFlags};
 use super::{
     error::{IoContext, StorageError},
     file_identity::FileIdentity,
+    layout::Layout,
     name_locks,
 };
 
@@ -93,8 +94,9 @@ fn open_fresh(root: &Path, directory: &Path) -> io::Result<File> {
         Err(error) if is_stale(&error) && directory.starts_with(root) => {
             let above = directory.parent().filter(|_| directory != root).ok_or_else(volume_gone)?;
             open_fresh(root, above)?;
-            // `blobs` and `repositories` are as old as the volume.
-            open_directory(directory).map_err(|error| if above == root { volume_gone() } else { error })
+            // These two are as old as the volume. What is ours is not: registry:2 does not make it.
+            let is_permanent = Layout::new(root.to_path_buf()).is_permanent(directory);
+            open_directory(directory).map_err(|error| if is_permanent { volume_gone() } else { error })
         }
         result => result,
     }

@@ -11,6 +11,7 @@
 //!
 //! Every method blocks: call them off the async threads. The tree is drawn in `layout.rs`.
 
+mod ages;
 mod atomic_file;
 mod blobs;
 mod catalog;
@@ -26,6 +27,7 @@ mod links;
 mod lookup;
 mod manifests;
 mod name_locks;
+mod notes;
 mod open;
 mod referrers;
 mod removal;
@@ -47,6 +49,7 @@ pub use subjects::Subjects;
 pub use tags::TagLink;
 pub use uploads::{ClaimedUpload, UploadCommit};
 
+use ages::LastLook;
 use directory_names::DirectoryNames;
 use layout::Layout;
 use settled::Settled;
@@ -58,6 +61,7 @@ pub struct Storage {
     config: Config,
     settled: Settled,
     names: DirectoryNames,
+    last_look: LastLook,
 }
 
 #[cfg(test)]

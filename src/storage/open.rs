@@ -10,8 +10,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Storage, StorageError, atomic_file, directory_names::DirectoryNames, layout::Layout, lookup,
-    settled::Settled,
+    Storage, StorageError, ages::LastLook, atomic_file, directory_names::DirectoryNames, layout::Layout,
+    lookup, settled::Settled,
 };
 use crate::oci::RepositoryName;
 
@@ -59,7 +59,9 @@ pub enum OpenError {
         "{} lacks {missing} although the registry was in use; is the share mounted, or the directory moved?", .v2.display()
     )]
     Incomplete { v2: PathBuf, missing: &'static str },
-    #[error("there is no registry in {}: neither v2 nor docker/registry/v2 is there", .root.display())]
+    #[error(
+        "there is no registry in {}: neither v2 nor docker/registry/v2 is there; is the share mounted? Name the directory that the server uses with --storage DIR, or its configuration with --config FILE", .root.display()
+    )]
     NoTree { root: PathBuf },
     #[error("cannot open the storage {}", .root.display())]
     Storage { root: PathBuf, source: StorageError },
@@ -90,6 +92,7 @@ impl Storage {
             config,
             settled: Settled::default(),
             names: DirectoryNames::default(),
+            last_look: LastLook::default(),
         };
         storage.complete_tree()?;
         storage.settled = Settled::of(storage.layout.v2());
@@ -113,6 +116,7 @@ impl Storage {
             layout: Layout::new(v2),
             config,
             names: DirectoryNames::default(),
+            last_look: LastLook::default(),
         })
     }
 

@@ -8,8 +8,10 @@ mod blobs;
 mod finding;
 mod manifests;
 mod pace;
+mod referrers;
 mod repair;
 mod repository;
+mod tags;
 
 use std::{
     collections::{BTreeSet, HashMap},

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use super::fill::{Known, delete, delete_manifest, fill};
 use super::observed::{Observed, Totals};
 use super::{Server, THREE, TWO, copy_of};
-use crate::support::{Api, Reference, TestServer};
+use crate::support::{Api, Reference, TestServer, pakhuis};
 
 /// Which of the two directories ours is given as its root.
 #[derive(Clone, Copy)]
@@ -38,6 +38,10 @@ async fn travel(servers: &[Server], root: Root) {
     let mut totals = Totals::default();
     for (turn, server) in servers.iter().enumerate() {
         let what = format!("turn {turn}, {server:?}");
+        if turn > 0 && *server == Server::Ours {
+            // Before ours serves it the first time, too: the volume has nothing of ours then.
+            verify(&root_for(*server, root, volume.path()), &what);
+        }
         let mut running = server.start(&root_for(*server, root, volume.path()));
         if let Some(written) = &written {
             let found = Observed::by(&running, &known).await;
@@ -71,6 +75,23 @@ fn root_for(server: Server, root: Root, volume: &Path) -> PathBuf {
         }
         _ => volume.to_owned(),
     }
+}
+
+/// The check of the whole volume reads all of it. It may find what was done on purpose: a deleted layer, an upload.
+#[track_caller]
+fn verify(root: &Path, what: &str) {
+    let checked =
+        pakhuis().args(["verify", "--read-data", "--storage"]).arg(root).output().expect("the program");
+    let (out, err) = (String::from_utf8_lossy(&checked.stdout), String::from_utf8_lossy(&checked.stderr));
+    assert!(matches!(checked.status.code(), Some(0 | 3)), "{what}: {out}{err}");
+    let summary = out.lines().last().unwrap_or_default();
+    assert!(summary.ends_with("; 0 errors"), "{what}: {out}{err}");
+    let kinds = ["blob-missing", "layer-link-missing", "layer-link-dangling"];
+    let findings = out.lines().filter(|line| !line.starts_with(' ') && line.contains("  no  "));
+    for finding in findings {
+        assert!(kinds.iter().any(|kind| finding.starts_with(kind)), "{what}: {finding}\n{out}");
+    }
+    println!("{what}: {summary}");
 }
 
 /// A turn of pushes, and changes to what the turn before left.

@@ -297,7 +297,7 @@ impl Drop for TestServer {
     }
 }
 
-fn pakhuis() -> Command {
+pub(crate) fn pakhuis() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pakhuis"));
     // The outcome must not depend on what is set in the terminal of the person who runs the tests.
     for (name, _) in std::env::vars_os() {

@@ -8,7 +8,7 @@ use pakhuis::{
 };
 
 use super::sample::{REPOSITORY, Sample, kinds, verify};
-use crate::support::{TestRegistry, image};
+use crate::support::{TestRegistry, Tree, image};
 
 async fn volume() -> (TestRegistry, Sample) {
     let (volume, sample) = (TestRegistry::in_memory(), Sample::new());
@@ -154,7 +154,7 @@ async fn the_command_reports_repairs_and_says_so_by_its_exit_code() {
     };
     let (code, table) = run(&[]);
     assert_eq!(code, 0, "{table}");
-    assert!(table.contains("checked 1 repositories, 2 tags, 4 manifests"), "{table}");
+    assert!(table.contains("checked 1 repository, 2 tags, 4 manifests"), "{table}");
     let digest = Digest::of(Algorithm::Sha256, b"{}");
     fs::write(volume.blob_path(&digest), b"{]").unwrap();
     let (code, json) = run(&["--format", "json", "--repair"]);
@@ -168,10 +168,81 @@ async fn the_command_reports_repairs_and_says_so_by_its_exit_code() {
     assert_eq!(report["checked"]["tags"], 2);
     volume.another_server().anonymous().push_blob(REPOSITORY, b"{}").await;
     assert_eq!(run(&[]).0, 0);
-    let nothing = Command::new(env!("CARGO_BIN_EXE_pakhuis"))
-        .args(["verify", "--storage", "/nonexistent"])
+}
+
+fn command(arguments: &[&str], storage: &Path) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_pakhuis"))
+        .arg("verify")
+        .args(arguments)
+        .arg("--storage")
+        .arg(storage)
         .env_clear()
         .output()
         .unwrap();
-    assert_eq!(nothing.status.code(), Some(1));
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+#[tokio::test]
+async fn a_check_that_fails_says_why_and_what_to_do_in_json_too() {
+    let (code, out, err) = command(&[], Path::new("/nonexistent"));
+    assert_eq!((code, out.as_str()), (1, ""));
+    for hint in ["no registry in /nonexistent", "--storage DIR", "--config FILE"] {
+        assert!(err.contains(hint), "{err}");
+    }
+    let (code, out, _) = command(&["--format", "json"], Path::new("/nonexistent"));
+    assert_eq!(code, 1);
+    let report: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert!(report["errors"][0].as_str().unwrap().contains("no registry in /nonexistent"), "{report}");
+    assert_eq!(report["findings"].as_array().unwrap().len(), 0, "{report}");
+}
+
+#[tokio::test]
+async fn a_volume_that_only_registry_2_has_served_is_checked_and_left_as_it_is() {
+    let directory = tempfile::tempdir().unwrap();
+    // As registry:2 writes it, below the directory above `v2`; nothing of ours is there.
+    for name in ["blobs", "repositories"] {
+        fs::create_dir_all(directory.path().join("v2").join(name)).unwrap();
+    }
+    let (code, out, err) = command(&["--read-data"], directory.path());
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("0 findings, 0 of them repaired; 0 errors"), "{out}");
+    let tree = Tree::at(directory.path().join("other").as_path());
+    tree.add_image("team/app", Some("v1"), &image(1));
+    let (code, out, err) = command(&["--read-data"], &directory.path().join("other"));
+    assert_eq!(code, 0, "{out}{err}");
+    assert!(out.contains("checked 1 repository, 1 tag, 1 manifest"), "{out}");
+    assert!(!tree.v2().join(".pakhuis").exists(), "nothing is made without --repair");
+}
+
+#[tokio::test]
+async fn a_volume_without_our_directory_is_mended_too() {
+    let (volume, sample) = volume().await;
+    fs::remove_dir_all(volume.v2().join(".pakhuis")).unwrap();
+    fs::write(volume.blob_path(&Digest::of(Algorithm::Sha256, b"{}")), b"{]").unwrap();
+    let (code, out, err) = command(&["--read-data"], &volume.root());
+    assert_eq!(code, 3, "{out}{err}");
+    assert!(
+        out.starts_with("FINDING                REPAIRED  PATH\nblob-damaged           no        blobs/"),
+        "{out}"
+    );
+    let (code, out, err) = command(&["--read-data", "--repair"], &volume.root());
+    assert_eq!(code, 3, "{out}{err}");
+    assert!(out.contains("1 finding, 1 of them repaired; 0 errors"), "{out}");
+    volume.another_server().anonymous().push_blob(REPOSITORY, b"{}").await;
+    assert_eq!(sample.pull(&volume.another_server().anonymous()).await, 0);
+}
+
+#[tokio::test]
+async fn a_tag_that_is_lost_is_advised_on_with_what_it_has_named_if_that_is_known() {
+    let (volume, _) = volume().await;
+    let tag = volume.v2().join("repositories").join(REPOSITORY).join("_manifests/tags/v1");
+    let digest = fs::read_to_string(tag.join("current/link")).unwrap();
+    fs::write(tag.join("current/link"), "").unwrap();
+    let advice = || verify(&volume, Repairs::None).findings.remove(0).advice;
+    assert_eq!(advice(), "push team/app:v1 again");
+    let entry = tag.join("index/sha256").join(digest.trim_start_matches("sha256:"));
+    fs::create_dir_all(&entry).unwrap();
+    fs::write(entry.join("link"), &digest).unwrap();
+    assert_eq!(advice(), format!("push team/app:v1 again; it has named: {digest}"));
 }

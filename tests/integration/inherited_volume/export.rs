@@ -54,7 +54,7 @@ async fn a_tag_lists_what_refers_and_doing_it_again_changes_nothing() {
 
     let ran = export(&root, &[]);
     assert_eq!((ran.code, ran.out), (Some(0), format!("written {REPOSITORY}:{} 2\n", tag(&subject))));
-    assert_eq!(ran.err, "1 tags written, 0 unchanged, 0 problems\n");
+    assert_eq!(ran.err, "1 tag written, 0 unchanged, 0 problems\n");
     let index = client.get(&format!("/v2/{REPOSITORY}/manifests/{}", tag(&subject))).await;
     assert_eq!(index.header("content-type"), media_type::OCI_INDEX);
     assert_eq!(index.json(), listed, "the tag says what the API says");
