@@ -56,7 +56,8 @@ impl Blocking {
         self.run_or_undo(work, operation, drop).await
     }
 
-    /// The same; `undo` gets a result that nobody waits for any more, on the thread that may block.
+    /// The same; `undo` gets a result that nobody waits for any more, on the thread that may block. An operation that
+    /// is refused is dropped on the async thread: what it owns must not wait for the volume then.
     pub(super) async fn run_or_undo<T: Send + 'static>(
         &self,
         work: Work,

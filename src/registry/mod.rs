@@ -9,6 +9,7 @@ mod blobs;
 mod blocking;
 mod counters;
 mod error;
+mod held_upload;
 pub mod image_summary;
 mod integrity;
 mod listings;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use tokio::task::JoinHandle;
 
-use super::{Registry, RegistryError, blocking::Work};
-use crate::storage::{ClaimedUpload, StorageError};
+use super::{Registry, RegistryError, blocking::Work, held_upload::HeldUpload};
+use crate::storage::StorageError;
 
 /// Bytes gathered before they are hashed and written in one go. A request holds at most two pieces.
 const PIECE: usize = 256 * 1024;
@@ -28,19 +28,19 @@ pub(super) struct UploadWriter {
 }
 
 enum State {
-    Idle(Box<ClaimedUpload>),
+    Idle(HeldUpload),
     Writing(JoinHandle<Written>),
     /// The volume did not answer and has the claim still; or it has been taken out of this writer.
     Lost,
 }
 
-type Written = Result<(Box<ClaimedUpload>, Result<(), StorageError>), RegistryError>;
+type Written = Result<(HeldUpload, Result<(), StorageError>), RegistryError>;
 
 impl UploadWriter {
-    pub(super) fn new(registry: Registry, claimed: ClaimedUpload) -> Self {
+    pub(super) fn new(registry: Registry, claimed: HeldUpload) -> Self {
         Self {
             registry,
-            state: State::Idle(Box::new(claimed)),
+            state: State::Idle(claimed),
             piece: Vec::new(),
             piece_size: 0,
             last_write: Instant::now(),
@@ -75,10 +75,10 @@ impl UploadWriter {
     }
 
     /// The claim, when nothing writes with it any more.
-    pub(super) async fn into_claim(mut self) -> Option<ClaimedUpload> {
+    pub(super) async fn into_claim(mut self) -> Option<HeldUpload> {
         // Its failure has been reported by the call that found it.
         let _ = self.settle().await;
-        if let State::Idle(claimed) = self.state { Some(*claimed) } else { None }
+        if let State::Idle(claimed) = self.state { Some(claimed) } else { None }
     }
 
     async fn start_piece(&mut self) -> Result<(), RegistryError> {

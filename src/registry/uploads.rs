@@ -6,7 +6,9 @@ use std::ops::RangeInclusive;
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
-use super::{BodyError, Registry, RegistryError, blocking::Work, upload_writer::UploadWriter};
+use super::{
+    BodyError, Registry, RegistryError, blocking::Work, held_upload::HeldUpload, upload_writer::UploadWriter,
+};
 use crate::{
     oci::{Algorithm, Digest, RepositoryName, UploadId},
     storage::{ClaimedUpload, FileIdentity, Storage, StorageError},
@@ -127,22 +129,23 @@ impl Registry {
     {
         let (registry, name, id) = (self.clone(), repository.clone(), *upload);
         let task = tokio::spawn(async move {
-            let claim = move |storage: &Storage| storage.claim_upload(&name, &id);
+            let storage = registry.inner.storage.clone();
+            let claim = move |_: &Storage| HeldUpload::claim(&storage, &name, &id);
             let claimed = registry.storage_result(Work::Write, claim).await?;
             let claimed = claimed.map_err(|error| upload_error(error, &id))?;
             let mut writer = UploadWriter::new(registry.clone(), claimed);
             let written = write_body(&mut writer, expected, body).await;
             match (written, writer.into_claim().await) {
                 (Ok(()), Some(claimed)) => {
-                    let finished =
-                        registry.storage_result(Work::Write, move |storage| finish(storage, claimed)).await?;
+                    let finish = move |storage: &Storage| finish(storage, claimed.into_claimed());
+                    let finished = registry.storage_result(Work::Write, finish).await?;
                     finished.map_err(|error| upload_error(error, &id))
                 }
                 (Ok(()), None) => Err(RegistryError::Internal),
                 (Err(error), claim) => {
                     if let Some(claimed) = claim {
                         let give_back = move |storage: &Storage| {
-                            storage.abandon_upload(claimed);
+                            storage.abandon_upload(claimed.into_claimed());
                             Ok(())
                         };
                         registry.storage(Work::Write, give_back).await?;

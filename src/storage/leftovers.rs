@@ -7,7 +7,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use super::{
@@ -37,7 +37,12 @@ pub(super) enum Leftover {
 /// More than this are not remembered: by then the volume has failed for long.
 const MOST: usize = 10_000;
 
+/// Locked for moments only, never during a call on the volume: who drops a claim may be on an async thread.
 static LEFT: Mutex<Vec<Leftover>> = Mutex::new(Vec::new());
+
+pub(super) fn list() -> MutexGuard<'static, Vec<Leftover>> {
+    LEFT.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 impl Leftover {
     /// Tidies up, now if that can be, else later.
@@ -50,7 +55,7 @@ impl Leftover {
 
     /// Tidies up later.
     pub(super) fn remember(self) {
-        let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = list();
         if left.len() < MOST && !left.contains(&self) {
             left.push(self);
         }
@@ -88,7 +93,49 @@ impl Storage {
     /// Removes and gives back what could not be when it should have been, since the volume failed then. Costs
     /// nothing when there is nothing. What is left is of all volumes of this process.
     pub fn tidy_up() {
-        let mut left = LEFT.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = std::mem::take(&mut *list());
+        if left.is_empty() {
+            return;
+        }
+        // Without the lock: while the volume hangs whoever has something to remember goes on.
         left.retain(|leftover| leftover.try_clear().is_err());
+        let mut list = list();
+        list.append(&mut left);
+        list.truncate(MOST);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs,
+        time::{Duration, Instant},
+    };
+
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_tidied_up_yet_is_tried_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let [file, other] = ["file", "other"].map(|name| directory.path().join(name));
+        fs::File::create_new(&file).unwrap();
+        // It is no file yet.
+        fs::create_dir(&other).unwrap();
+        for path in [&file, &other] {
+            Leftover::File(path.clone()).remember();
+        }
+        tidy_up_until(|| !file.exists());
+        fs::remove_dir(&other).unwrap();
+        fs::File::create_new(&other).unwrap();
+        tidy_up_until(|| !other.exists());
+    }
+
+    /// Other tests tidy up at the same time, with what this one left.
+    fn tidy_up_until(is_done: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !is_done() {
+            assert!(Instant::now() < deadline, "something is left");
+            Storage::tidy_up();
+        }
     }
 }

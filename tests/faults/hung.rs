@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
+use futures_util::future::join_all;
+
 use crate::{
+    running_upload::RunningUpload,
     storm::{AT_ONCE, DEADLINE, REPOSITORY, Status, TAG, slowest, storm},
     support::{
         client::Client,
@@ -18,6 +21,9 @@ use crate::{
 };
 
 const REQUESTS: usize = 500;
+
+/// Requests in the middle of their body when it begins, more than the server has async threads.
+const RUNNING: usize = 100;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_volume_that_hangs_and_comes_back() {
@@ -31,6 +37,8 @@ async fn a_volume_that_hangs_and_comes_back() {
     push(&client, REPOSITORY, TAG, &image).await.expect("a push before");
     let upload = client.send("POST", &format!("/v2/{REPOSITORY}/blobs/uploads/"), b"").await;
     let upload = upload.header("location").to_owned();
+    let begun = (0..RUNNING).map(|_| RunningUpload::begin(&client, REPOSITORY, volume.root()));
+    let mut running = join_all(begun).await;
     let before = Status::of(server.pid());
     println!("hung: before: {before:?}");
 
@@ -44,6 +52,11 @@ async fn a_volume_that_hangs_and_comes_back() {
     })
     .await;
     println!("hung: /readyz is red at once after {:.1} s", stopped.elapsed().as_secs_f64());
+    // What they hold is let go: closing a file waits for the volume too.
+    for told in join_all(running.iter_mut().map(RunningUpload::told)).await {
+        assert!(matches!(told, None | Some(503)), "a running upload is refused: {told:?}");
+    }
+    needs_no_volume(&client).await;
     // Known to hang: everything is refused at once, and no thread is added.
     let begun = Instant::now();
     let second = storm(client.clone(), image.clone(), REQUESTS).await;
@@ -78,6 +91,9 @@ async fn a_volume_that_hangs_and_comes_back() {
     pull(&client, REPOSITORY, TAG, &image).await.expect("what was there is there");
     push(&client, REPOSITORY, "after", &after).await.expect("a push");
     pull(&client, REPOSITORY, "after", &after).await.expect("a pull");
+    for (number, upload) in running.iter().enumerate() {
+        upload.finish(&client, format!("running {number}").as_bytes()).await;
+    }
     let ended = client.send("DELETE", &upload, b"").await;
     assert_eq!(ended.status, 204, "the upload is there: {}", ended.told());
     wait_for("nothing to be left behind", || async {

@@ -19,6 +19,7 @@ mod program;
 mod random;
 mod read_only;
 mod requests;
+mod running_upload;
 mod slow;
 mod storm;
 #[path = "../shared/strict_file_system/mod.rs"]
