@@ -172,6 +172,18 @@ pub(super) fn put_volatile(directory: &Path, name: &str, bytes: &[u8]) -> Result
     replace(None, &directory.join(name), bytes, false).map(drop)
 }
 
+/// Makes `directory/name` hold `bytes`, whole, unless the name is there already. In a directory that is there, and not
+/// durable.
+pub(super) fn put_if_absent(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    let path = directory.join(name);
+    let temporary = temporary_name(directory, &path);
+    let written =
+        create_unique(&temporary).and_then(|mut file| file.write_all(bytes).context("write", &temporary));
+    let linked = written.and_then(|()| link_if_absent(&temporary, &path));
+    remove_leftover(&temporary);
+    linked
+}
+
 /// Gives a new file with these bytes the name `path`, in `directory` when that is open. Returns which file it is.
 fn replace(
     directory: Option<&File>,

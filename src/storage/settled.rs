@@ -76,6 +76,12 @@ impl Settled {
         Self { is_synchronous, ..Self::default() }
     }
 
+    /// Whether the volume is on NFS: names are durable as soon as they are made, and what became of a write is told
+    /// when the file is flushed.
+    pub(super) fn is_synchronous(&self) -> bool {
+        self.is_synchronous
+    }
+
     pub(super) fn contains(&self, directory: &Path, inode: u64) -> bool {
         self.directories.contains(directory, &inode)
     }

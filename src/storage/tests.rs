@@ -9,23 +9,23 @@ use tempfile::TempDir;
 use super::*;
 use crate::oci::{Algorithm, Digest, RepositoryName, Tag, UploadId};
 
-struct Volume {
+pub(super) struct Volume {
     directory: TempDir,
-    storage: Storage,
+    pub(super) storage: Storage,
 }
 
-fn volume() -> Volume {
+pub(super) fn volume() -> Volume {
     let directory = TempDir::new().unwrap();
     let mut config = Config::new(directory.path());
     config.upload_takeover_after = Duration::from_millis(50);
     Volume { storage: Storage::open(config).unwrap(), directory }
 }
 
-fn repository() -> RepositoryName {
+pub(super) fn repository() -> RepositoryName {
     "team/app".parse().unwrap()
 }
 
-fn sha256(bytes: &[u8]) -> Digest {
+pub(super) fn sha256(bytes: &[u8]) -> Digest {
     Digest::of(Algorithm::Sha256, bytes)
 }
 
@@ -42,7 +42,7 @@ impl Volume {
         sha256(bytes)
     }
 
-    fn append(&self, upload: &UploadId, bytes: &'static [u8]) -> u64 {
+    pub(super) fn append(&self, upload: &UploadId, bytes: &'static [u8]) -> u64 {
         let mut claimed = self.storage.claim_upload(&repository(), upload).unwrap();
         claimed.write(&[Bytes::from_static(bytes)]).unwrap();
         self.storage.release_upload(claimed).unwrap()

@@ -1,8 +1,12 @@
 //! Clients that push, mount, tag, retag and delete through every server of a volume in turn, and write down what they
 //! asked and what was acknowledged.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use futures_util::stream;
 use pakhuis::oci::{Algorithm, Digest};
 use reqwest::{Client, Method, RequestBuilder, header};
 
@@ -57,6 +61,7 @@ impl Pusher {
         self.push(own, &long, &["long"]).await;
         self.cancelled_upload(own).await;
         self.refused_upload(own).await;
+        self.broken_off_upload(own).await;
         let loose = Blob::random(Algorithm::Sha256, &mut self.dice, 3_000);
         self.upload(own, &loose).await;
         self.delete_blob(own, &loose).await;
@@ -259,6 +264,25 @@ impl Pusher {
         let [said, sent] = [(); 2].map(|()| Blob::random(Algorithm::Sha256, &mut self.dice, 2_000));
         let path = format!("/v2/{repository}/blobs/uploads/?digest={}", said.digest);
         let _ = self.ask(Method::POST, &path, |request| request.body(sent.bytes), &[400]).await;
+    }
+
+    /// An upload that ends with what came before a chunk that broke off.
+    async fn broken_off_upload(&mut self, repository: &'static str) {
+        let blob = Blob::random(Algorithm::Sha256, &mut self.dice, 3_000);
+        let path = format!("/v2/{repository}/blobs/uploads/");
+        let Ok(started) = self.ask(Method::POST, &path, |request| request, &[202]).await else { return };
+        let Ok(location) = self.chunk(&started.location, &blob.bytes, 0).await else { return };
+        let range = format!("{}-{}", blob.bytes.len(), blob.bytes.len() + 5_999);
+        let torn = self.dice.bytes(4_000);
+        // Of no announced length, so that its bytes are written before it is found to be too short.
+        let torn = reqwest::Body::wrap_stream(stream::iter([Ok::<_, Infallible>(torn)]));
+        let with = |request: RequestBuilder| request.header(header::CONTENT_RANGE, range).body(torn);
+        if self.ask(Method::PATCH, &location, with, &[400]).await.is_err() {
+            return;
+        }
+        let writes = vec![(Thing::Blob(repository, blob.digest.clone()), Some(blob.digest.clone()))];
+        let path = format!("{location}?digest={}", blob.digest);
+        let _ = self.change(Method::PUT, &path, writes, |request| request, &[201]).await;
     }
 
     /// A change, until it is acknowledged; when an attempt without an answer had done it already nothing is promised.

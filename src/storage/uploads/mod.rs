@@ -13,14 +13,18 @@
 
 mod claim;
 mod claimed;
+mod commit;
 mod record;
 mod takeover;
+#[cfg(test)]
+mod tests;
 
-use std::{fs::File, io::Write, path::Path};
+use std::{io::Write, path::Path};
 
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-pub use claimed::{ClaimedUpload, UploadCommit};
+pub use claimed::ClaimedUpload;
+pub use commit::UploadCommit;
 use record::Record;
 
 use super::{
@@ -53,13 +57,14 @@ impl Storage {
     fn begin_upload(&self, directory: &Path, algorithm: Algorithm) -> Result<(), StorageError> {
         atomic_file::make_directories(self.layout.v2(), directory)?;
         atomic_file::create_unique(&directory.join(DATA))?;
-        create_state(directory, algorithm)?;
-        // registry:2 reads it as RFC 3339, in seconds, to purge old ones. Nobody knows the upload yet.
+        let path = directory.join(STATE);
+        let mut state = atomic_file::create_unique(&path)?;
+        state.write_all(&Record::empty(algorithm).encode_alone()).context("write", &path)?;
+        // registry:2 reads it as RFC 3339, in seconds, to purge old ones, and would never purge one in which it is
+        // empty: a server that dies here leaves it whole or not there.
         let now = OffsetDateTime::now_utc().replace_nanosecond(0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
         let started = now.format(&Rfc3339).map_err(std::io::Error::other).context("date", directory)?;
-        let path = directory.join(STARTED_AT);
-        let mut file = atomic_file::create_unique(&path)?;
-        file.write_all(started.as_bytes()).context("write", &path)
+        atomic_file::put_volatile(directory, STARTED_AT, started.as_bytes())
     }
 
     /// How many bytes of an upload were acknowledged.
@@ -116,12 +121,4 @@ impl Storage {
         let file = lookup::read_small(self.layout.v2(), &path)?;
         Ok(file.map(|file| Record::decode_last(&file.bytes, None).unwrap_or_default()))
     }
-}
-
-/// Makes the record of an upload without bytes.
-fn create_state(directory: &Path, algorithm: Algorithm) -> Result<File, StorageError> {
-    let path = directory.join(STATE);
-    let mut file = atomic_file::create_unique(&path)?;
-    file.write_all(&Record::empty(algorithm).encode_alone()).context("write", &path)?;
-    Ok(file)
 }

@@ -94,11 +94,8 @@ impl Storage {
     }
 
     /// Whether the bytes of an upload that nobody has claimed are gone, so that the client must start again: a server
-    /// died between the two steps of a takeover. What was given back, or is being taken over at this moment, is not.
+    /// died between the two steps of a takeover. What is being taken over at this moment is not.
     fn is_lost(&self, directory: &Path, names: &[String]) -> Result<bool, StorageError> {
-        if names.iter().any(|name| name == DATA) {
-            return Ok(false);
-        }
         let copies = names.iter().map(String::as_str).filter(|name| name.starts_with(&format!(".{DATA}.")));
         for name in copies.chain([STARTED_AT]) {
             let path = directory.join(name);
