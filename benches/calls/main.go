@@ -133,18 +133,25 @@ func printTable(registries []peers.Peer, results []counts) {
 // The counts do not depend on how busy the machine is: a bar that is missed is missed.
 func checkBars(ours counts) error {
 	var missed []string
+	fmt.Println()
 	for _, name := range requests {
 		limit, has := bars[name]
 		calls, measured := ours.median(name)
 		found := split(calls)
-		if has && (!measured || found.paths > limit.paths || found.flushes > limit.flushes) {
+		if !has || (measured && found.paths <= limit.paths && found.flushes <= limit.flushes) {
+			continue
+		}
+		if reason, known := above[name]; measured && known {
+			fmt.Printf("above the bar, as known: %s, %d / %d, bar %d / %d: %s\n",
+				name, found.paths, found.flushes, limit.paths, limit.flushes, reason)
+		} else {
 			missed = append(missed, name)
 		}
 	}
 	if len(missed) > 0 {
 		return fmt.Errorf("\nover the bar: %s", strings.Join(missed, "; "))
 	}
-	fmt.Println("\nevery bar is met")
+	fmt.Println("every other bar is met")
 	return nil
 }
 

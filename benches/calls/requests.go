@@ -55,6 +55,12 @@ var bars = map[string]bar{
 	getDigest:   {2, 0},
 }
 
+// above is why a request may be above its bar. Any other that is makes the program fail.
+var above = map[string]string{
+	commit:      "each directory of a new repository has a name to be flushed, and what other servers made is flushed too",
+	putManifest: "a new manifest and a new tag are directories of their own, each with a name to be flushed",
+}
+
 // measure runs one request and keeps the calls that it made.
 type measure func(name string, request func() error)
 

@@ -98,10 +98,17 @@ func (row *row) misses(results []result, margin float64) []string {
 	return found
 }
 
-func verdict(missed []string) error {
+func verdict(missed, told []string) error {
+	if len(told) > 0 {
+		fmt.Printf("\nnot yet held, and not asked for:\n  %s\n", strings.Join(told, "\n  "))
+	}
 	if len(missed) > 0 {
 		return fmt.Errorf("\nmissed:\n  %s", strings.Join(missed, "\n  "))
 	}
-	fmt.Println("\nevery bar is met")
+	if len(told) > 0 {
+		fmt.Println("\nevery other bar is met")
+	} else {
+		fmt.Println("\nevery bar is met")
+	}
 	return nil
 }
