@@ -272,9 +272,9 @@ impl Pusher {
         let path = format!("/v2/{repository}/blobs/uploads/");
         let Ok(started) = self.ask(Method::POST, &path, |request| request, &[202]).await else { return };
         let Ok(location) = self.chunk(&started.location, &blob.bytes, 0).await else { return };
-        let range = format!("{}-{}", blob.bytes.len(), blob.bytes.len() + 5_999);
-        let torn = self.dice.bytes(4_000);
-        // Of no announced length, so that its bytes are written before it is found to be too short.
+        let range = format!("{}-{}", blob.bytes.len(), blob.bytes.len() + 399_999);
+        // Of no announced length and more than a server gathers, so that it is written before it is found too short.
+        let torn = self.dice.bytes(300_000);
         let torn = reqwest::Body::wrap_stream(stream::iter([Ok::<_, Infallible>(torn)]));
         let with = |request: RequestBuilder| request.header(header::CONTENT_RANGE, range).body(torn);
         if self.ask(Method::PATCH, &location, with, &[400]).await.is_err() {
