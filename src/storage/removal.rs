@@ -13,9 +13,9 @@ pub(super) fn try_remove_file(path: &Path) -> io::Result<()> {
 /// Removes a directory and all in it, of which some names are known. It need not be there. Never follows a symbolic
 /// link.
 pub(super) fn try_remove_tree(path: &Path, known: &[&str]) -> io::Result<()> {
-    for name in known {
-        try_remove_file(&path.join(name))?;
-    }
+    // Each, though another fails: an upload is not there any more when one of its names is gone.
+    let known: Vec<_> = known.iter().map(|name| try_remove_file(&path.join(name))).collect();
+    known.into_iter().collect::<io::Result<()>>()?;
     // Mostly that was all, and listing it costs more.
     match fs::remove_dir(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {

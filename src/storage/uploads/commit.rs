@@ -143,7 +143,7 @@ impl Storage {
 
     /// Whether the bytes of an upload are in no file of its directory: then they have become the blob, and no server
     /// is taking the upload over.
-    fn has_no_bytes(&self, directory: &Path) -> bool {
+    pub(super) fn has_no_bytes(&self, directory: &Path) -> bool {
         let names = lookup::names(self.layout.v2(), directory);
         names.is_ok_and(|names| {
             names.unwrap_or_default().iter().all(|name| !name.trim_start_matches('.').starts_with(DATA))

@@ -72,9 +72,14 @@ impl Storage {
     /// # Errors
     /// `NotFound` when there is no such upload.
     pub fn upload_offset(&self, repository: &RepositoryName, upload: &UploadId) -> Result<u64, StorageError> {
-        match self.upload_record(repository, upload)? {
+        let record = self.upload_record(repository, upload)?;
+        let directory = self.layout.upload(repository, upload);
+        // One that has ended may have left one of the two behind, when removing it failed.
+        lookup::open(self.layout.v2(), &directory.join(STARTED_AT))?.ok_or(StorageError::NotFound)?;
+        match record {
             Some(record) => Ok(record.offset),
-            None => self.require_upload(repository, upload).map(|()| 0),
+            None if self.has_no_bytes(&directory) => Err(StorageError::NotFound),
+            None => Ok(0),
         }
     }
 
