@@ -122,7 +122,7 @@ mod tests {
         let (undone, undo) = std::sync::mpsc::channel();
         let late = blocking.run_or_undo(
             Work::Write,
-            || std::thread::sleep(Duration::from_millis(400)),
+            || std::thread::sleep(Duration::from_secs(2)),
             move |()| undone.send(()).unwrap(),
         );
         assert!(late.await.is_err());
