@@ -31,7 +31,7 @@ func main() {
 	flag.StringVar(&settings.checkout, "checkout", ".", "the checkout of Pakhuis; its target/ has the programs")
 	flag.StringVar(&settings.directory, "directory", "/dev/shm", "where the volumes are made; 6 GB are used")
 	flag.StringVar(&only, "only", "", "these rows, separated by commas; `memory` and `start` are rows too")
-	flag.StringVar(&open, "open", "", "these rows, separated by commas, miss a bar and are known to: what they miss is printed as not yet held, and fails at three times the bar")
+	flag.StringVar(&open, "open", "", "these rows, separated by commas, miss a bar and are known to: what they miss is printed as not yet held, and fails at four times the bar")
 	flag.BoolVar(&list, "list", false, "print the names of the rows")
 	flag.BoolVar(&settings.quick, "quick", false, "one short round of each row")
 	flag.BoolVar(&settings.check, "check", false, "for a gate: ours and the reference only; fails when a bar is missed twice in a row by more than the noise of a busy machine")
