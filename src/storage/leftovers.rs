@@ -64,7 +64,7 @@ impl Leftover {
     fn try_clear(&self) -> io::Result<()> {
         match self {
             Self::File(path) => removal::try_remove_file(path),
-            // In this order: without the second the upload is not there any more.
+            // Without either of the two the upload is not there any more.
             Self::Upload(directory) => removal::try_remove_tree(directory, &[STARTED_AT, STATE]),
             Self::Claim { claimed, data } => match atomic_file::rename(claimed, data, || false) {
                 // Another server took it over meanwhile.
@@ -77,7 +77,7 @@ impl Leftover {
 }
 
 /// Removes what is left of a deleted tag. A push that comes back to the tag meanwhile keeps its files: its
-/// `current` is not empty, and its entry in `index` is not needed to read the tag.
+/// `current` is not empty, and what registry:2 kept in `index` is not needed to read the tag.
 fn clear_tag(directory: &Path) -> io::Result<()> {
     let current = directory.join("current");
     removal::remove_old_temporaries(&current);

@@ -51,7 +51,8 @@ impl Storage {
 
     /// Points a tag at a manifest of the repository, durably. Of writers at once the last rename wins.
     ///
-    /// registry:2 keeps what a tag once named beside it (`index`) and never reads that: it is not kept.
+    /// registry:2 keeps beside it what a tag once named (`index`). No answer of it depends on that, and its collections
+    /// only remove entries there: it is not kept.
     pub fn write_tag(
         &self,
         repository: &RepositoryName,

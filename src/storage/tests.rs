@@ -119,7 +119,7 @@ fn a_slow_server_cannot_touch_an_upload_that_was_taken_over() {
     std::thread::sleep(Duration::from_millis(80));
     let mut fast = volume.storage.claim_upload(&repository(), &upload).unwrap();
     fast.write(&[Bytes::from_static(b"two")]).unwrap();
-    slow.write(&[Bytes::from_static(b"XXXXXXX")]).unwrap();
+    slow.write(&[Bytes::from_static(b"late!!!")]).unwrap();
     assert!(matches!(volume.storage.release_upload(slow), Err(StorageError::UploadInUse)));
     volume.storage.commit_upload(&repository(), fast, &sha256(b"one two"), &|_| false).unwrap();
     assert_eq!(volume.read(&sha256(b"one two")).unwrap(), b"one two");

@@ -81,7 +81,7 @@ impl Storage {
             upload.cut_to_a_byte();
         }
         let ClaimedUpload { directory, claim, file, state, record, .. } = upload;
-        // Open files cannot be removed on NFS without leaving `.nfsXXXX` behind.
+        // An open file cannot be removed on NFS without leaving a `.nfs` file behind.
         drop((file, state));
         let pushed = |size| Pushed { size, inode: record.inode, is_known_good };
         let published = prepared.and_then(|size| self.publish(claim.path(), &pushed(size), digest));

@@ -37,7 +37,8 @@ use super::{
 use crate::oci::{Algorithm, RepositoryName, UploadId};
 
 impl Storage {
-    /// Starts an upload. A repository comes into being with its first blob or manifest, not with this. Nothing of it need survive a power cut: it has acknowledged no byte.
+    /// Starts an upload. A repository comes into being with its first blob or manifest, not with this. Nothing of it
+    /// need survive a power cut: it has acknowledged no byte.
     pub fn start_upload(
         &self,
         repository: &RepositoryName,

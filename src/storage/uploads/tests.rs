@@ -60,7 +60,7 @@ fn bytes_that_another_server_replaced_are_not_acknowledged() {
     thread::sleep(LONG);
     let fast = claim(&volume, &upload);
     assert_eq!(volume.storage.release_upload(fast).unwrap(), 4);
-    slow.write(&[Bytes::from_static(b"XXXXXXX")]).unwrap();
+    slow.write(&[Bytes::from_static(b"late!!!")]).unwrap();
     assert!(matches!(volume.storage.release_upload(slow), Err(StorageError::UploadInUse)));
     assert_eq!(volume.append(&upload, b"two"), 7);
     commit(&volume, claim(&volume, &upload), b"one two").unwrap();
