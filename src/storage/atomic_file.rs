@@ -7,9 +7,9 @@
 #![expect(clippy::disallowed_methods, reason = "this is the module the methods are reserved for")]
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, File},
     io::{self, Write},
-    os::unix::fs::{MetadataExt, OpenOptionsExt},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
 };
 
@@ -23,6 +23,10 @@ use super::{
     lookup::{self, is_stale, open_directory, open_directory_again, volume_gone},
     name_locks,
 };
+
+/// Modes of new files: as the umask has it, as registry:2 makes them; or for a secret.
+const BY_UMASK: u32 = 0o666;
+const OWNER_ONLY: u32 = 0o600;
 
 /// How often a step is tried again when another server removed a directory under it.
 const ATTEMPTS: usize = 20;
@@ -117,7 +121,7 @@ pub(super) fn make_tree(directory: &Path) -> Result<(), StorageError> {
 /// Creates a file under a name that nobody else uses, for reading and writing. Not exclusively: on NFS that would be a
 /// call more for each file.
 pub(super) fn create_unique(path: &Path) -> Result<File, StorageError> {
-    create_in(None, path)
+    create_in(None, path, BY_UMASK)
 }
 
 /// Makes `directory/name` hold `bytes`, whole at every instant, with the directories it needs. The bytes are flushed,
@@ -149,22 +153,10 @@ fn try_put(root: &Path, directory: &Path, path: &Path, bytes: &[u8]) -> Result<P
     Ok(Put { directory: opened, file, before })
 }
 
-/// Makes `directory/name` hold `bytes` unless the name is there already, readable by the owner only.
-pub(super) fn put_once(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
-    let path = directory.join(name);
-    let temporary = temporary_name(directory, &path);
-    let mut options = OpenOptions::new();
-    let written =
-        options.write(true).create_new(true).mode(0o600).open(&temporary).context("create", &temporary);
-    let linked = written.and_then(|mut file| {
-        file.write_all(bytes).and_then(|()| file.sync_all()).context("write", &temporary)?;
-        match fs::hard_link(&temporary, &path) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error).context("link", &path),
-            _ => Ok(()),
-        }
-    });
-    remove_leftover(&temporary);
-    linked.and_then(|()| sync_directory(directory).map(drop))
+/// Makes `directory/name` hold `bytes`, durably, unless the name is there already; readable by the owner only.
+pub(super) fn put_secret_once(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    put_new(directory, name, bytes, OWNER_ONLY, true)?;
+    sync_directory(directory).map(drop)
 }
 
 /// As [`put`], in a directory that is there, and not durable: for what may be lost in a power cut.
@@ -175,11 +167,14 @@ pub(super) fn put_volatile(directory: &Path, name: &str, bytes: &[u8]) -> Result
 /// Makes `directory/name` hold `bytes`, whole, unless the name is there already. In a directory that is there, and not
 /// durable.
 pub(super) fn put_if_absent(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), StorageError> {
+    put_new(directory, name, bytes, BY_UMASK, false)
+}
+
+fn put_new(directory: &Path, name: &str, bytes: &[u8], mode: u32, durable: bool) -> Result<(), StorageError> {
     let path = directory.join(name);
     let temporary = temporary_name(directory, &path);
-    let written =
-        create_unique(&temporary).and_then(|mut file| file.write_all(bytes).context("write", &temporary));
-    let linked = written.and_then(|()| link_if_absent(&temporary, &path));
+    let written = write_new(None, &temporary, bytes, mode, durable);
+    let linked = written.and_then(|_| link_if_absent(&temporary, &path));
     remove_leftover(&temporary);
     linked
 }
@@ -192,13 +187,7 @@ fn replace(
     durable: bool,
 ) -> Result<FileIdentity, StorageError> {
     let temporary = temporary_name(path.parent().unwrap_or(path), path);
-    let written = create_in(directory, &temporary).and_then(|mut file| {
-        file.write_all(bytes).context("write", &temporary)?;
-        if durable {
-            file.sync_all().context("flush", &temporary)?;
-        }
-        Ok(file)
-    });
+    let written = write_new(directory, &temporary, bytes, BY_UMASK, durable);
     let renamed = written.and_then(|file| {
         rename_in(directory, &temporary, path, || has_bytes(directory, path, bytes))?;
         // A rename changes the identity.
@@ -211,9 +200,25 @@ fn replace(
     renamed
 }
 
-fn create_in(directory: Option<&File>, path: &Path) -> Result<File, StorageError> {
+/// Makes a file with these bytes under a name that nobody else uses.
+fn write_new(
+    directory: Option<&File>,
+    path: &Path,
+    bytes: &[u8],
+    mode: u32,
+    durable: bool,
+) -> Result<File, StorageError> {
+    let mut file = create_in(directory, path, mode)?;
+    file.write_all(bytes).context("write", path)?;
+    if durable {
+        file.sync_all().context("flush", path)?;
+    }
+    Ok(file)
+}
+
+fn create_in(directory: Option<&File>, path: &Path, mode: u32) -> Result<File, StorageError> {
     let flags = OFlags::RDWR | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
-    let mode = Mode::from_raw_mode(0o666);
+    let mode = Mode::from_raw_mode(mode);
     let opened = match directory {
         Some(directory) => rustix::fs::openat(directory, name_of(path), flags, mode),
         None => rustix::fs::open(path, flags, mode),

@@ -93,7 +93,7 @@ impl Storage {
             atomic_file::move_if_absent(&aside, &data)?;
         }
         self.settle_permanent(&shelf)?;
-        atomic_file::sync_directory(&directory)?;
+        self.settle_removal(&directory)?;
         Ok(is_it)
     }
 

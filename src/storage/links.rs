@@ -53,7 +53,7 @@ impl Storage {
     pub(super) fn remove_link(&self, directory: &Path) -> Result<bool, StorageError> {
         let removed = atomic_file::remove(self.layout.v2(), &directory.join(LINK))?;
         if removed {
-            atomic_file::sync_what_is_left(directory)?;
+            self.settle_removal(directory)?;
             removal::remove_directory_if_empty(directory);
         }
         Ok(removed)

@@ -7,7 +7,7 @@
 //! file under the same name has kept every directory above it in its place. Forgetting costs a flush and nothing else.
 //!
 //! On NFS names are on stable storage when the file server has answered (RFC 1813, 4.8; RFC 8881, 18), and flushing a
-//! directory is nothing to a client: there it is not even opened for that.
+//! directory is nothing to a client: there none is opened for that.
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -115,7 +115,8 @@ impl Storage {
         file: &FileIdentity,
         permanent: &Path,
     ) -> Result<(), StorageError> {
-        if self.settled.contains_file(path, file) {
+        // On NFS whoever closed the file has flushed it.
+        if self.settled.is_synchronous || self.settled.contains_file(path, file) {
             return Ok(());
         }
         self.flush_file(path)?;
@@ -143,11 +144,8 @@ impl Storage {
     }
 
     /// Makes the bytes of a file durable that is there: Pakhuis flushes before it gives a name, registry:2 and a restored
-    /// copy may not have. On NFS whoever closed the file has.
+    /// copy may not have.
     fn flush_file(&self, path: &Path) -> Result<(), StorageError> {
-        if self.settled.is_synchronous {
-            return Ok(());
-        }
         match lookup::open(self.layout.v2(), path)? {
             Some(file) => file.sync_all().context("flush", path),
             // Removed since: nothing is left to be kept.
@@ -157,7 +155,18 @@ impl Storage {
 
     /// Remembers that a file is durable under its name, with all names above it.
     pub(super) fn note_settled(&self, path: &Path, file: FileIdentity) {
-        self.settled.files.insert(path, file);
+        if !self.settled.is_synchronous {
+            self.settled.files.insert(path, file);
+        }
+    }
+
+    /// Makes it durable that a name is gone from a directory, or that the directory is, which a delete at the same time
+    /// may have taken away.
+    pub(super) fn settle_removal(&self, directory: &Path) -> Result<(), StorageError> {
+        if self.settled.is_synchronous {
+            return Ok(());
+        }
+        atomic_file::sync_what_is_left(directory)
     }
 
     /// Makes the names of directories of one repository durable, and all above them; not yet what is in them.

@@ -19,7 +19,7 @@ impl Storage {
             let mut secret = [0; 32];
             getrandom::fill(&mut secret).map_err(std::io::Error::other).context("make", &path)?;
             // Of two servers that start at once, one makes it and the other reads it.
-            atomic_file::put_once(&self.layout.private(), name, &secret)?;
+            atomic_file::put_secret_once(&self.layout.private(), name, &secret)?;
         }
         Err(StorageError::NotFound)
     }

@@ -73,7 +73,7 @@ impl Storage {
         let removed = atomic_file::remove(self.layout.v2(), &current.join(LINK))?;
         let was_aside = !removed && self.remove_all(&current, &aside)?;
         if removed || was_aside {
-            atomic_file::sync_what_is_left(&current)?;
+            self.settle_removal(&current)?;
         }
         // Also when there was none: a crash may have left a tag that is listed and names nothing, and this takes it
         // off the list. It counts as absent all the same, since it may as well be a push on its way.
@@ -105,10 +105,10 @@ impl Storage {
         if taken.is_some_and(|taken| taken.bytes != digest.as_str().as_bytes()) {
             // A push moved it: put it back, unless a still newer one is there already.
             atomic_file::link_if_absent(&aside, &link)?;
-            atomic_file::sync_what_is_left(&current)?;
+            self.settle_removal(&current)?;
         }
         atomic_file::remove(self.layout.v2(), &aside)?;
-        atomic_file::sync_what_is_left(&current)?;
+        self.settle_removal(&current)?;
         if !link.exists() {
             self.remove_tag_directories(repository, tag);
         }
@@ -128,7 +128,7 @@ impl Storage {
             let taken = lookup::read_small(self.layout.v2(), &path)?;
             if taken.is_some_and(|taken| taken.bytes == digest.as_str().as_bytes()) {
                 atomic_file::remove(self.layout.v2(), &path)?;
-                atomic_file::sync_what_is_left(&current)?;
+                self.settle_removal(&current)?;
             }
         }
         if self.read_tag(repository, tag)?.is_none() {

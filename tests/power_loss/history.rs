@@ -124,21 +124,48 @@ impl History {
     }
 }
 
-/// Nothing, and what was written, less what an acknowledged request that began later has certainly replaced.
+/// Nothing, and what was written, less what an acknowledged request that began later has certainly replaced. Later is
+/// also later in the list: a request that finds everything done begins and ends at one position.
 fn possible(writes: &[(&Request, &Seen)], position: usize) -> BTreeSet<Seen> {
-    let replaced = |over: Option<usize>| {
-        writes.iter().any(|(later, _)| {
+    let replaced = |over: Option<usize>, after: usize| {
+        writes[after..].iter().any(|(later, _)| {
             later.acknowledged
                 && later.over.is_some_and(|end| end <= position)
                 && over.is_some_and(|over| over <= later.begun)
         })
     };
-    let initially = (!replaced(Some(0))).then_some(None);
+    let initially = (!replaced(Some(0), 0)).then_some(None);
     let written =
-        writes.iter().filter(|(request, _)| !replaced(request.over)).map(|(_, seen)| (*seen).clone());
-    initially.into_iter().chain(written).collect()
+        writes.iter().enumerate().filter(|(number, (request, _))| !replaced(request.over, number + 1));
+    initially.into_iter().chain(written.map(|(_, (_, seen))| (*seen).clone())).collect()
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use pakhuis::oci::Algorithm;
+
+    use super::*;
+
+    #[test]
+    fn what_finds_everything_done_replaces_nothing_but_what_was_before() {
+        let pushed = Some(Digest::of(Algorithm::Sha256, b"pushed"));
+        let request = |begun, over| Request {
+            what: String::new(),
+            writes: Vec::new(),
+            push: None,
+            begun,
+            over: Some(over),
+            acknowledged: true,
+        };
+        let (first, again, deleted) = (request(1, 5), request(5, 5), request(6, 8));
+        let writes = [(&first, &pushed), (&again, &pushed), (&again, &pushed)];
+        assert_eq!(possible(&writes, 5), BTreeSet::from([pushed.clone()]));
+        let writes = [(&first, &pushed), (&again, &pushed), (&deleted, &None)];
+        assert_eq!(possible(&writes, 7), BTreeSet::from([None, pushed.clone()]));
+        assert_eq!(possible(&writes, 8), BTreeSet::from([None]));
+    }
 }
