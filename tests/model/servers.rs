@@ -82,6 +82,10 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    pub(crate) fn bare(status: u16) -> Self {
+        Self { status, headers: HeaderMap::new(), body: Vec::new() }
+    }
+
     pub(crate) fn find(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().unwrap())
     }

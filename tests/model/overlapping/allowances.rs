@@ -7,7 +7,10 @@ use super::{
     burst::Sent,
     history::{Effect, Event, Object, Upload},
 };
-use crate::{alphabet::sha256, call::Call};
+use crate::{
+    alphabet::sha256,
+    call::{Call, Start},
+};
 
 /// A push that finds its manifest deleted by a request that met it publishes it and its tags once more, so that what
 /// it acknowledges is there: it may count twice.
@@ -30,6 +33,27 @@ pub(super) fn publish_again(burst: &[Sent], events: &mut BTreeMap<Object, Vec<Ev
             let again = history.iter().find(again).map(|event| Event { optional: true, ..event.clone() });
             history.extend(again);
         }
+    }
+}
+
+/// A mount looks once more when it has linked the blob; when a deletion that meets it has taken the link away by then,
+/// the client is asked to upload, and the deletion has rightly found something to delete.
+pub(super) fn mounts_that_were_deleted(burst: &[Sent], events: &mut BTreeMap<Object, Vec<Event>>) {
+    for (mount, deletion) in
+        burst.iter().flat_map(|mount| burst.iter().map(move |deletion| (mount, deletion)))
+    {
+        let (Call::StartUpload { repository, start: Start::Mount { digest, .. } }, 202) =
+            (&mount.call, mount.reply.status)
+        else {
+            continue;
+        };
+        let deleted = Call::DeleteBlob { repository: repository.clone(), digest: digest.clone() };
+        let meet = mount.sent < deletion.answered && deletion.sent < mount.answered;
+        if !meet || (&deletion.call, deletion.reply.status) != (&deleted, 202) {
+            continue;
+        }
+        let linked = Event { optional: true, ..mount.event(Effect::Put) };
+        events.entry(Object::Blob(repository.clone(), digest.clone())).or_default().insert(0, linked);
     }
 }
 
@@ -74,6 +98,7 @@ pub(super) fn chunks_of_a_cancelled_upload(events: &mut Vec<Event>) {
 mod tests {
     use super::super::history::{State, is_linearisable};
     use super::*;
+    use crate::servers::Reply;
 
     fn event(sent: u64, answered: u64, effect: Effect) -> Event {
         Event { request: format!("{effect:?}"), sent, answered, effect, optional: false }
@@ -95,5 +120,30 @@ mod tests {
         assert!(explained(Upload::Stored(5), 6) && explained(Upload::Stored(0), 6));
         assert!(!explained(Upload::Stored(4), 6), "bytes that nobody sent");
         assert!(!explained(Upload::Stored(5), 10), "a chunk refused before there was a cancellation");
+    }
+
+    #[test]
+    fn a_mount_that_asks_for_an_upload_may_have_been_deleted_and_only_if_it_met_a_deletion() {
+        let explained = |mount: (u64, u64), deletion: (u64, u64)| {
+            let (repository, digest) = ("a".to_owned(), sha256(b"blob"));
+            let sent = |call: Call, status: u16, (sent, answered): (u64, u64)| Sent {
+                server: 0,
+                call,
+                reply: Reply::bare(status),
+                sent,
+                answered,
+            };
+            let start = Start::Mount { digest: digest.clone(), from: Some("b".to_owned()) };
+            let burst = [
+                sent(Call::StartUpload { repository: repository.clone(), start }, 202, mount),
+                sent(Call::DeleteBlob { repository, digest }, 202, deletion),
+            ];
+            let mut events = BTreeMap::new();
+            burst.iter().for_each(|sent| sent.record(&mut events));
+            mounts_that_were_deleted(&burst, &mut events);
+            events.values().all(|events| is_linearisable(&State::There(false), events))
+        };
+        assert!(explained((1, 4), (2, 3)) && explained((2, 3), (1, 4)));
+        assert!(!explained((1, 2), (3, 4)), "what was deleted after the mount was given up was not mounted");
     }
 }

@@ -12,7 +12,7 @@ use proptest::{prelude::*, sample::select};
 
 use super::{
     effects::{REPOSITORY, SOURCE, TAGS, USED_BLOBS, USED_MANIFESTS, blob, effects, manifest},
-    history::{Event, Object},
+    history::{Effect, Event, Object},
 };
 use crate::{
     alphabet::{BLOBS, MANIFESTS, sha256},
@@ -87,13 +87,15 @@ impl Sent {
 
     /// Adds it to the history of each object it touched.
     pub(super) fn record(&self, histories: &mut BTreeMap<Object, Vec<Event>>) {
-        let request = line(self.server, &self.call, self.reply.status);
         let effects = effects(&self.call, &self.reply);
         for (object, effect) in effects.unwrap_or_else(|strange| panic!("{strange}")) {
-            let (sent, answered) = (self.sent, self.answered);
-            let event = Event { request: request.clone(), sent, answered, effect, optional: false };
-            histories.entry(object).or_default().push(event);
+            histories.entry(object).or_default().push(self.event(effect));
         }
+    }
+
+    pub(super) fn event(&self, effect: Effect) -> Event {
+        let request = line(self.server, &self.call, self.reply.status);
+        Event { request, sent: self.sent, answered: self.answered, effect, optional: false }
     }
 }
 

@@ -28,7 +28,9 @@ use crate::{
     sequential::{OPERATIONS, line, runner},
     servers::{Reply, SERVERS, Servers},
 };
-use allowances::{chunks_of_a_cancelled_upload, drop_late_cancellations, publish_again};
+use allowances::{
+    chunks_of_a_cancelled_upload, drop_late_cancellations, mounts_that_were_deleted, publish_again,
+};
 use burst::{Sent, burst};
 use effects::{REPOSITORY, SOURCE, TAGS, USED_BLOBS, USED_MANIFESTS, blob, manifest};
 use history::{Effect, Event, Object, State, is_linearisable};
@@ -84,6 +86,7 @@ async fn one_volume(runner: &mut TestRunner, totals: &mut Totals) {
             sent.record(&mut events);
         }
         publish_again(&sent, &mut events);
+        mounts_that_were_deleted(&sent, &mut events);
         let overlapping = events.values().filter(|events: &&Vec<Event>| events.len() > 1).count();
         totals.histories += overlapping as u64;
         let read = world.read_all(&upload).await;
