@@ -16,6 +16,7 @@ import (
 type settings struct {
 	checkout  string
 	directory string
+	beside    string
 	only      []string
 	open      []string
 	// told is what the open rows miss.
@@ -30,6 +31,7 @@ func main() {
 	var list bool
 	flag.StringVar(&settings.checkout, "checkout", ".", "the checkout of Pakhuis; its target/ has the programs")
 	flag.StringVar(&settings.directory, "directory", "/dev/shm", "where the volumes are made; 6 GB are used")
+	flag.StringVar(&settings.beside, "beside", "", "another build of the `program` pakhuis, measured in turn with the one of the checkout: what a change costs or gains")
 	flag.StringVar(&only, "only", "", "these rows, separated by commas; `memory` and `start` are rows too")
 	flag.StringVar(&open, "open", "", "these rows, separated by commas, miss a bar and are known to: what they miss is printed as not yet held, and fails at four times the bar")
 	flag.BoolVar(&list, "list", false, "print the names of the rows")
@@ -138,6 +140,9 @@ func (settings *settings) prepare(cost int) ([]*stage, error) {
 	}
 	if settings.check {
 		installed = installed[:2]
+	}
+	if settings.beside != "" {
+		installed = slices.Insert(installed, 1, peers.Peer{Name: peers.OtherBuild, Program: settings.beside})
 	}
 	if nginx, found := peers.Nginx(); found && cost == defaultCost {
 		installed = append(installed, nginx)

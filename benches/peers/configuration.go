@@ -65,7 +65,7 @@ func configure(server *Server) ([]string, error) {
 	var text string
 	var arguments []string
 	switch server.Peer.Name {
-	case Pakhuis:
+	case Pakhuis, OtherBuild:
 		text = fmt.Sprintf(pakhuisConfiguration, server.Address, server.Volume, at("htpasswd"), at("server.crt"), at("server.key"))
 		arguments = []string{"serve", "--config", file}
 	case StaticFile:

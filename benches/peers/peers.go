@@ -12,6 +12,7 @@ import (
 // The names of the registries, as the tables show them.
 const (
 	Pakhuis    = "pakhuis"
+	OtherBuild = "pakhuis, other build"
 	Reference  = "distribution 3.1.1"
 	Debian     = "registry 2.8.2"
 	StaticFile = "nginx"

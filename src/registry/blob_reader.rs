@@ -1,12 +1,11 @@
 //! Reading a blob: large blocks, one read ahead of the client, into buffers that are used again.
 
 use std::{
-    collections::VecDeque,
     io,
     ops::{Deref, RangeInclusive},
     os::unix::fs::FileExt,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -15,6 +14,7 @@ use tokio::runtime::Handle;
 
 use super::{
     Registry, RegistryError,
+    block_buffers::BlockSize,
     blocking::Work,
     integrity::{FirstRead, Verdict},
 };
@@ -23,8 +23,8 @@ use crate::{
     storage::{BlobFile, Storage},
 };
 
-/// Size of a block, in bytes. Larger ones cost less CPU a byte and more memory a download.
-const BLOCK: usize = 256 * 1024;
+/// A client that takes its blocks at this rate or faster gets large ones, in bytes a second.
+const FAST: usize = 16 << 20;
 
 /// How long an answer that must be cut waits for the damage to be confirmed: whoever asks again then is told at
 /// once that the blob is not there.
@@ -82,41 +82,48 @@ impl BlobReader {
             first_read: integrity.first_read(&self.digest, &self.file.identity),
             next: *range.start(),
             last: *range.end(),
-            ahead: VecDeque::new(),
+            ahead: None,
+            given: None,
         };
         stream::unfold(reading, |mut reading| async move {
-            reading.read_ahead();
-            let mut block = reading.ahead.pop_front()?.await;
+            let size = reading.block_size();
+            reading.read_ahead(size);
+            let mut block = reading.ahead.take()?.await;
             // The one after it is read while the client takes this one.
-            reading.read_ahead();
+            reading.read_ahead(size);
             if block.is_ok()
-                && reading.ahead.is_empty()
+                && reading.ahead.is_none()
                 && let Some(first_read) = reading.first_read.take()
                 && let Err(error) = reading.reader.verify(first_read).await
             {
                 block = Err(error);
             }
+            reading.given = block.as_ref().ok().map(|block| (Instant::now(), block.len()));
             Some((block, reading))
         })
     }
 
-    async fn block(
-        self,
+    /// Begins to read a block; the result is waited for later.
+    fn block(
+        &self,
         first_read: Option<Arc<FirstRead>>,
         offset: u64,
         length: usize,
-    ) -> Result<Bytes, io::Error> {
-        let blocking = self.registry.inner.blocking.clone();
+        size: BlockSize,
+    ) -> Block {
+        let reader = self.clone();
         let read = move || {
-            let mut buffer = self.registry.inner.buffers.take();
-            self.read_exact(&mut buffer.0[..length], offset)?;
+            let mut buffer = reader.registry.inner.buffers.take(size);
+            reader.read_exact(&mut buffer.bytes[..length], offset)?;
             if let Some(first_read) = first_read {
-                first_read.take_in(offset, &buffer.0[..length]);
+                first_read.take_in(offset, &buffer.bytes[..length]);
             }
-            Ok(Bytes::from_owner(Filled { buffer, length }))
+            Ok(buffer.into_bytes(length))
         };
-        let result = blocking.run(Work::Read, read).await;
-        result.unwrap_or_else(|error: RegistryError| Err(io::Error::other(error)))
+        let result = self.registry.inner.blocking.run(Work::Read, read);
+        result
+            .map(|result| result.unwrap_or_else(|error: RegistryError| Err(io::Error::other(error))))
+            .boxed()
     }
 
     /// Reads a block; once more, through the name of the blob, when the first try fails: after a file server came
@@ -161,61 +168,51 @@ impl BlobReader {
     }
 }
 
+type Block = BoxFuture<'static, Result<Bytes, io::Error>>;
+
 struct Reading {
     reader: BlobReader,
     first_read: Option<Arc<FirstRead>>,
     next: u64,
     last: u64,
-    ahead: VecDeque<BoxFuture<'static, Result<Bytes, io::Error>>>,
+    /// The block after the one that the client takes.
+    ahead: Option<Block>,
+    /// When the client was given the last block, and its size in bytes.
+    given: Option<(Instant, usize)>,
 }
 
 impl Reading {
-    fn read_ahead(&mut self) {
-        if !self.ahead.is_empty() || self.next > self.last {
+    /// By how fast the client took the last block, now that it wants the next.
+    fn block_size(&self) -> BlockSize {
+        match self.given {
+            Some((given, bytes)) if is_fast(bytes, given.elapsed()) => BlockSize::Large,
+            _ => BlockSize::Small,
+        }
+    }
+
+    fn read_ahead(&mut self, size: BlockSize) {
+        if self.ahead.is_some() || self.next > self.last {
             return;
         }
         let left = self.last - self.next + 1;
-        let length = usize::try_from(left).map_or(BLOCK, |left| left.min(BLOCK));
-        let task = tokio::spawn(self.reader.clone().block(self.first_read.clone(), self.next, length));
+        let length = usize::try_from(left).map_or(size.bytes(), |left| left.min(size.bytes()));
+        self.ahead = Some(self.reader.block(self.first_read.clone(), self.next, length, size));
         self.next += length as u64;
-        self.ahead.push_back(
-            task.map(|result| result.unwrap_or_else(|error| Err(io::Error::other(error)))).boxed(),
-        );
     }
 }
 
-/// Buffers of one block, given back when the client has taken their bytes.
-#[derive(Clone, Default)]
-pub(super) struct BufferPool(Arc<Mutex<Vec<Box<[u8]>>>>);
-
-impl BufferPool {
-    /// Most buffers kept for later: 8 MiB.
-    const KEPT: usize = 32;
-
-    fn take(&self) -> Buffer {
-        let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        Buffer(kept.unwrap_or_else(|| vec![0; BLOCK].into_boxed_slice()), self.clone())
-    }
+fn is_fast(bytes: usize, took: Duration) -> bool {
+    took.as_secs_f64() * FAST as f64 <= bytes as f64
 }
 
-struct Buffer(Box<[u8]>, BufferPool);
+#[cfg(test)]
+mod tests {
+    use super::*;
 
-impl Drop for Buffer {
-    fn drop(&mut self) {
-        let mut kept = self.1.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if kept.len() < BufferPool::KEPT {
-            kept.push(std::mem::take(&mut self.0));
-        }
-    }
-}
-
-struct Filled {
-    buffer: Buffer,
-    length: usize,
-}
-
-impl AsRef<[u8]> for Filled {
-    fn as_ref(&self) -> &[u8] {
-        &self.buffer.0[..self.length]
+    #[test]
+    fn only_a_fast_client_gets_large_blocks() {
+        let small = BlockSize::Small.bytes();
+        assert!(is_fast(small, Duration::from_millis(3)) && !is_fast(small, Duration::from_millis(5)));
+        assert!(is_fast(BlockSize::Large.bytes(), Duration::from_millis(31)));
     }
 }

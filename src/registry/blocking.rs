@@ -5,21 +5,30 @@
 //! place, or whose call takes too long, is told that the volume does not answer; once the volume is known to hang
 //! (`volume_watch`), at once.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, thread, time::Duration};
 
 use tokio::{
-    sync::{Semaphore, oneshot},
+    sync::{OwnedSemaphorePermit, Semaphore, oneshot},
     time::timeout,
 };
 
-use super::{RegistryError, volume_watch::VolumeWatch};
+use super::{RegistryError, job_queue::JobQueue, volume_watch::VolumeWatch};
+
+/// How long a call waits for its result before it asks for another thread, and after that again: it may be queued
+/// behind calls that are slow.
+const ANOTHER_THREAD: [Duration; 4] = [
+    Duration::from_millis(2),
+    Duration::from_millis(8),
+    Duration::from_millis(40),
+    Duration::from_millis(200),
+];
 
 /// Places for calls on the volume, by kind, so that slow transfers do not keep out the look-ups of others.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub(super) struct Blocking {
-    lookups: Arc<Semaphore>,
-    reads: Arc<Semaphore>,
-    writes: Arc<Semaphore>,
+    lookups: Lane,
+    reads: Lane,
+    writes: Lane,
     deadline: Duration,
     watch: VolumeWatch,
 }
@@ -35,72 +44,135 @@ pub(super) enum Work {
     Write,
 }
 
-impl Blocking {
-    pub(super) fn new(places: usize, deadline: Duration, watch: VolumeWatch) -> Self {
-        let semaphore = || Arc::new(Semaphore::new(places));
-        Self { lookups: semaphore(), reads: semaphore(), writes: semaphore(), deadline, watch }
+/// The places for one kind of work, and the threads that do it.
+#[derive(Clone)]
+struct Lane {
+    places: Arc<Semaphore>,
+    queue: Arc<JobQueue>,
+    /// How many deadlines a call may take.
+    deadlines: usize,
+}
+
+impl Lane {
+    fn new(places: usize, threads: usize, deadlines: usize) -> Self {
+        Self { places: Arc::new(Semaphore::new(places)), queue: JobQueue::new(threads), deadlines }
     }
 
-    /// Runs `operation` on a thread that may block.
+    /// Queues a call; the place is given back when it has returned.
+    fn submit<T: Send + 'static>(
+        &self,
+        place: OwnedSemaphorePermit,
+        operation: impl FnOnce() -> T + Send + 'static,
+        undo: impl FnOnce(T) + Send + 'static,
+    ) -> oneshot::Receiver<T> {
+        let (sender, receiver) = oneshot::channel();
+        self.queue.submit(move || {
+            if let Err(unwanted) = sender.send(operation()) {
+                undo(unwanted);
+            }
+            drop(place);
+        });
+        receiver
+    }
+}
+
+impl Blocking {
+    pub(super) fn new(places: usize, deadline: Duration, watch: VolumeWatch) -> Self {
+        // A write waits for a disk, so it never waits for another; the others mostly find what they ask for in memory.
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Self {
+            lookups: Lane::new(places, processors, 1),
+            reads: Lane::new(places, processors, 1),
+            writes: Lane::new(places, places, 10),
+            deadline,
+            watch,
+        }
+    }
+
+    /// Runs `operation` on a thread that may block. It begins at once, before the result is waited for, unless all
+    /// places are taken.
     ///
     /// A commit of a large blob may take long to flush, so a write has ten times the deadline of the rest, unless
     /// the volume hangs.
     ///
     /// # Errors
     /// `Unavailable` when the volume hangs, or there is no place or no result in time, `Internal` when it panicked.
-    pub(super) async fn run<T: Send + 'static>(
+    pub(super) fn run<T: Send + 'static>(
         &self,
         work: Work,
         operation: impl FnOnce() -> T + Send + 'static,
-    ) -> Result<T, RegistryError> {
-        self.run_or_undo(work, operation, drop).await
+    ) -> impl Future<Output = Result<T, RegistryError>> + Send + 'static {
+        self.run_or_undo(work, operation, drop)
     }
 
     /// The same; `undo` gets a result that nobody waits for any more, on the thread that may block. An operation that
     /// is refused is dropped on the async thread: what it owns must not wait for the volume then.
-    pub(super) async fn run_or_undo<T: Send + 'static>(
+    pub(super) fn run_or_undo<T: Send + 'static>(
         &self,
         work: Work,
         operation: impl FnOnce() -> T + Send + 'static,
         undo: impl FnOnce(T) + Send + 'static,
-    ) -> Result<T, RegistryError> {
-        if self.watch.is_hung() {
-            self.watch.note_refused_hung();
-            return Err(RegistryError::Unavailable(self.deadline));
-        }
-        let (places, periods) = match work {
-            Work::Lookup => (&self.lookups, 1),
-            Work::Read => (&self.reads, 1),
-            Work::Write => (&self.writes, 10),
+    ) -> impl Future<Output = Result<T, RegistryError>> + Send + 'static {
+        let lane = match work {
+            Work::Lookup => &self.lookups,
+            Work::Read => &self.reads,
+            Work::Write => &self.writes,
         };
-        let Ok(place) = timeout(self.deadline, places.clone().acquire_owned()).await else {
-            return Err(self.timed_out());
+        let (lane, deadline, watch) = (lane.clone(), self.deadline, self.watch.clone());
+        let started = if watch.is_hung() {
+            watch.note_refused_hung();
+            Err(None)
+        } else {
+            match lane.places.clone().try_acquire_owned() {
+                Ok(place) => Ok(lane.submit(place, operation, undo)),
+                Err(_) => Err(Some((operation, undo))),
+            }
         };
-        let place = place.map_err(|_| RegistryError::Internal)?;
-        let (sender, mut receiver) = oneshot::channel();
-        tokio::task::spawn_blocking(move || {
-            if let Err(unwanted) = sender.send(operation()) {
-                undo(unwanted);
-            }
-            drop(place);
-        });
-        for _ in 0..periods {
-            if let Ok(result) = timeout(self.deadline, &mut receiver).await {
-                return result.map_err(|_| RegistryError::Internal);
-            }
-            if self.watch.is_hung() {
-                break;
-            }
+        async move {
+            let receiver = match started {
+                Ok(receiver) => receiver,
+                Err(None) => return Err(RegistryError::Unavailable(deadline)),
+                Err(Some((operation, undo))) => {
+                    let Ok(place) = timeout(deadline, lane.places.clone().acquire_owned()).await else {
+                        return Err(timed_out(&watch, deadline));
+                    };
+                    lane.submit(place.map_err(|_| RegistryError::Internal)?, operation, undo)
+                }
+            };
+            result(receiver, &lane, deadline, &watch).await
         }
-        // From here on a result is undone; one that came at this very moment is taken.
-        receiver.close();
-        receiver.try_recv().map_err(|_| self.timed_out())
     }
+}
 
-    fn timed_out(&self) -> RegistryError {
-        self.watch.note_timed_out();
-        RegistryError::Unavailable(self.deadline)
+/// Waits for the result of a call until its deadline.
+async fn result<T>(
+    mut receiver: oneshot::Receiver<T>,
+    lane: &Lane,
+    deadline: Duration,
+    watch: &VolumeWatch,
+) -> Result<T, RegistryError> {
+    for wait in ANOTHER_THREAD {
+        if let Ok(result) = timeout(wait, &mut receiver).await {
+            return result.map_err(|_| RegistryError::Internal);
+        }
+        lane.queue.another_thread();
     }
+    for _ in 0..lane.deadlines {
+        if let Ok(result) = timeout(deadline, &mut receiver).await {
+            return result.map_err(|_| RegistryError::Internal);
+        }
+        if watch.is_hung() {
+            break;
+        }
+    }
+    // From here on a result is undone; one that came at this very moment is taken.
+    receiver.close();
+    receiver.try_recv().map_err(|_| timed_out(watch, deadline))
+}
+
+fn timed_out(watch: &VolumeWatch, deadline: Duration) -> RegistryError {
+    watch.note_timed_out();
+    RegistryError::Unavailable(deadline)
 }
 
 #[cfg(test)]
@@ -117,7 +189,7 @@ mod tests {
             let result = blocking.run(Work::Lookup, move || hang.lock().unwrap().recv()).await;
             assert!(matches!(result, Err(RegistryError::Unavailable(_))));
         }
-        assert_eq!(blocking.lookups.available_permits(), 0);
+        assert_eq!(blocking.lookups.places.available_permits(), 0);
         assert!(blocking.run(Work::Read, || 1).await.is_ok(), "other kinds of work go on");
         let (undone, undo) = std::sync::mpsc::channel();
         let late = blocking.run_or_undo(

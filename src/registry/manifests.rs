@@ -263,10 +263,9 @@ fn delete_manifest(
             storage.link_referrer(repository, &subject.digest, digest)?;
         }
     }
-    if !storage.has_manifest(repository, digest)? {
-        for tag in storage.list_tags(repository)?.unwrap_or_default() {
-            storage.delete_tag_if(repository, &tag, digest)?;
-        }
+    // Those that a push has written between the first look and the removal. What a push writes from now on is its own.
+    for tag in storage.list_tags(repository)?.unwrap_or_default() {
+        storage.delete_dangling_tag(repository, &tag, digest)?;
     }
     Ok(removed)
 }

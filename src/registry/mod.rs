@@ -5,6 +5,7 @@
 //! only content, which its digest makes immutable, is kept in memory.
 
 mod blob_reader;
+mod block_buffers;
 mod blobs;
 mod blocking;
 mod counters;
@@ -12,6 +13,7 @@ mod error;
 mod held_upload;
 pub mod image_summary;
 mod integrity;
+mod job_queue;
 mod listings;
 mod manifests;
 mod put_manifest;
@@ -34,7 +36,7 @@ pub use referrers::{ExportOutcome, ExportedTag, Referrer};
 pub use summaries::TagDetail;
 pub use volume_watch::VolumeStatus;
 
-use blob_reader::BufferPool;
+use block_buffers::BufferPool;
 use blocking::{Blocking, Work};
 use integrity::Integrity;
 use manifests::ManifestCache;

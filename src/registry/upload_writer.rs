@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use tokio::task::JoinHandle;
+use futures_util::{FutureExt, future::BoxFuture};
 
 use super::{Registry, RegistryError, blocking::Work, held_upload::HeldUpload};
 use crate::storage::StorageError;
@@ -29,7 +29,7 @@ pub(super) struct UploadWriter {
 
 enum State {
     Idle(HeldUpload),
-    Writing(JoinHandle<Written>),
+    Writing(BoxFuture<'static, Written>),
     /// The volume did not answer and has the claim still; or it has been taken out of this writer.
     Lost,
 }
@@ -89,8 +89,7 @@ impl UploadWriter {
         let piece = std::mem::take(&mut self.piece);
         self.piece_size = 0;
         self.last_write = Instant::now();
-        let (blocking, watch) = (self.registry.inner.blocking.clone(), self.registry.inner.watch.clone());
-        let storage = self.registry.inner.storage.clone();
+        let (storage, watch) = (self.registry.inner.storage.clone(), self.registry.inner.watch.clone());
         let write = move || {
             let size = piece.iter().map(|buffer| buffer.len() as u64).sum();
             // Looked at with each piece: other servers fill the volume too.
@@ -104,14 +103,14 @@ impl UploadWriter {
             });
             (claimed, result)
         };
-        self.state = State::Writing(tokio::spawn(async move { blocking.run(Work::Write, write).await }));
+        self.state = State::Writing(self.registry.inner.blocking.run(Work::Write, write).boxed());
         Ok(())
     }
 
     async fn settle(&mut self) -> Result<(), RegistryError> {
         match std::mem::replace(&mut self.state, State::Lost) {
             State::Writing(task) => {
-                let (claimed, result) = task.await.map_err(|_| RegistryError::Internal)??;
+                let (claimed, result) = task.await?;
                 self.state = State::Idle(claimed);
                 Ok(result?)
             }

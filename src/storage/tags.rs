@@ -88,7 +88,32 @@ impl Storage {
         tag: &Tag,
         digest: &Digest,
     ) -> Result<(), StorageError> {
-        if self.read_tag(repository, tag)?.as_ref() != Some(digest) {
+        self.delete_tag_when(repository, tag, digest, || Ok(true))
+    }
+
+    /// Removes a tag if it names `digest` and this manifest is not in the repository.
+    ///
+    /// A push links its manifest before it writes its tag. So a tag whose manifest is seen to be absent after the tag
+    /// was taken aside is none that a push has just written: its manifest was deleted since, or the push, which looks
+    /// after it has written its tags, publishes them once more.
+    pub fn delete_dangling_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<(), StorageError> {
+        self.delete_tag_when(repository, tag, digest, || Ok(!self.has_manifest(repository, digest)?))
+    }
+
+    /// Removes a tag if it names `digest`, and if so it may, asked when it is in our hands.
+    fn delete_tag_when(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+        may: impl Fn() -> Result<bool, StorageError>,
+    ) -> Result<(), StorageError> {
+        if self.read_tag(repository, tag)?.as_ref() != Some(digest) || !may()? {
             return Ok(());
         }
         let current = self.layout.tag_current(repository, tag);
@@ -102,8 +127,9 @@ impl Storage {
         }
         self.remove_all(&current, &superseded)?;
         let taken = lookup::read_small(self.layout.v2(), &aside)?;
-        if taken.is_some_and(|taken| taken.bytes != digest.as_str().as_bytes()) {
-            // A push moved it: put it back, unless a still newer one is there already.
+        let is_named = |taken: &lookup::SmallFile| taken.bytes == digest.as_str().as_bytes();
+        if taken.is_some_and(|taken| !is_named(&taken)) || !may()? {
+            // A push moved it, or it is not to go: put it back, unless a still newer one is there already.
             atomic_file::link_if_absent(&aside, &link)?;
             self.settle_removal(&current)?;
         }

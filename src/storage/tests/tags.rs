@@ -21,6 +21,22 @@ fn deleting_a_tag_leaves_nothing_listed_and_spares_what_moved() {
 }
 
 #[test]
+fn a_tag_dangles_only_while_its_manifest_is_gone() {
+    let volume = volume();
+    let (digest, tag) = (sha256(b"manifest"), "v1".parse().unwrap());
+    let read = || volume.storage.read_tag(&repository(), &tag).unwrap();
+    volume.storage.link_manifest(&repository(), &digest).unwrap();
+    volume.storage.write_tag(&repository(), &tag, &digest).unwrap();
+    volume.storage.delete_dangling_tag(&repository(), &tag, &digest).unwrap();
+    assert_eq!(read(), Some(digest.clone()), "a push that came after the deletion keeps its tag");
+    volume.storage.unlink_manifest(&repository(), &digest).unwrap();
+    volume.storage.delete_dangling_tag(&repository(), &tag, &sha256(b"another")).unwrap();
+    assert_eq!(read(), Some(digest.clone()));
+    volume.storage.delete_dangling_tag(&repository(), &tag, &digest).unwrap();
+    assert_eq!(read(), None);
+}
+
+#[test]
 fn tags_deleted_and_written_at_once_stay_whole() {
     let volume = volume();
     let tag: Tag = "contested".parse().unwrap();

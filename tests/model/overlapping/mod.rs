@@ -22,14 +22,15 @@ use proptest::{
 };
 
 use crate::{
-    alphabet::BLOBS,
+    alphabet::{BLOBS, sha256},
     call::{Call, Start},
     random::{number_from, seed_from},
     sequential::{OPERATIONS, line, runner},
     servers::{Reply, SERVERS, Servers},
 };
 use allowances::{
-    chunks_of_a_cancelled_upload, drop_late_cancellations, mounts_that_were_deleted, publish_again,
+    chunks_of_a_cancelled_upload, deletions_that_take_tags_twice, drop_late_cancellations,
+    mounts_that_were_deleted, publish_again,
 };
 use burst::{Sent, burst};
 use effects::{REPOSITORY, SOURCE, TAGS, USED_BLOBS, USED_MANIFESTS, blob, manifest};
@@ -112,6 +113,13 @@ fn check_in_use(burst: &[Sent]) {
             log(burst)
         );
     }
+}
+
+/// The repository, digest and tags of a push of a manifest.
+fn pushed(call: &Call) -> Option<(&String, String, Vec<String>)> {
+    let Call::PutManifest { repository, reference, tags, body, .. } = call else { return None };
+    let own = (!reference.contains(':')).then_some(reference);
+    Some((repository, sha256(body), own.into_iter().chain(tags).cloned().collect()))
 }
 
 fn log(burst: &[Sent]) -> String {
@@ -219,6 +227,7 @@ impl World {
             let initial = self.known.get(&object).cloned().unwrap_or_else(|| absent(&object));
             drop_late_cancellations(&mut events);
             chunks_of_a_cancelled_upload(&mut events);
+            deletions_that_take_tags_twice(&mut events);
             if !is_linearisable(&initial, &events) {
                 let history: Vec<String> = events.iter().map(ToString::to_string).collect();
                 panic!(
@@ -235,7 +244,30 @@ impl World {
             });
             self.known.insert(object, last.unwrap_or(initial));
         }
+        self.check_tags_of_what_is_there(burst);
         self.settle(burst);
+    }
+
+    /// A deletion of a manifest that met pushes of it with a tag takes both the manifest and the tag, or neither.
+    fn check_tags_of_what_is_there(&self, burst: &[Sent]) {
+        for sent in burst.iter().filter(|sent| sent.reply.status == 201) {
+            let Some((repository, digest, tags)) = pushed(&sent.call) else { continue };
+            let there = self.known.get(&Object::Manifest(repository.clone(), digest.clone()));
+            let alone = |tag: &&String| {
+                burst.iter().all(|other| match &other.call {
+                    Call::DeleteManifest { reference, .. } => reference != *tag,
+                    call => pushed(call).is_none_or(|(_, of, tags)| (of == digest) == tags.contains(*tag)),
+                })
+            };
+            for tag in tags.iter().filter(alone) {
+                let named = self.known.get(&Object::Tag(repository.clone(), tag.clone()));
+                assert!(
+                    there != Some(&State::There(true)) || named == Some(&State::Names(Some(digest.clone()))),
+                    "{tag} is {named:?}, and {digest}, with which it was pushed, is there\n{}",
+                    log(burst)
+                );
+            }
+        }
     }
 
     /// Between bursts the lists agree with what can be read.
