@@ -140,3 +140,23 @@ fn an_upload_given_back_between_two_looks_is_claimed_not_unknown() {
     volume.storage.take_over(&repository(), &upload, &claim).unwrap();
     assert!(claim.is_file());
 }
+
+#[test]
+fn an_upload_that_nobody_knows_is_removed_when_the_volume_answers_whoever_has_it() {
+    let volume = volume();
+    let upload = volume.storage.start_upload(&repository(), Algorithm::Sha256).unwrap();
+    let held = volume.storage.claim_upload(&repository(), &upload).unwrap();
+    volume.storage.discard_upload_later(&repository(), &upload);
+    let uploads = volume.v2().join("repositories/team/app/_uploads");
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    // Tests beside this one tidy up too.
+    while uploads.read_dir().unwrap().next().is_some() {
+        assert!(std::time::Instant::now() < deadline, "the upload is left");
+        Storage::tidy_up();
+    }
+    // The call that hung goes on.
+    volume.storage.abandon_upload(held);
+    assert!(uploads.read_dir().unwrap().next().is_none());
+    let gone = volume.storage.claim_upload(&repository(), &upload);
+    assert!(matches!(gone, Err(StorageError::NotFound)), "{gone:?}");
+}

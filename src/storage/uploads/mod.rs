@@ -105,6 +105,11 @@ impl Storage {
         }
     }
 
+    /// Has the next [`Storage::tidy_up`] remove an upload that nobody goes on with. Does not wait for the volume.
+    pub fn discard_upload_later(&self, repository: &RepositoryName, upload: &UploadId) {
+        Leftover::Upload(self.layout.upload(repository, upload)).remember();
+    }
+
     /// That there is such an upload, of whichever registry.
     fn require_upload(&self, repository: &RepositoryName, upload: &UploadId) -> Result<(), StorageError> {
         let directory = self.layout.upload(repository, upload);
