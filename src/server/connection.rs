@@ -25,13 +25,9 @@ use tower::Service;
 use super::{
     Config, Linger, TlsSource,
     activity::{ActiveBody, Activity},
-    read_ahead::ReadAhead,
     stream::{GuardedStream, drain},
 };
 use crate::auth::RemoteAddress;
-
-/// Most bytes that wait for the socket in a TLS connection.
-const TLS_WRITE_BUFFER: usize = 256 << 10;
 
 /// First byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -120,9 +116,7 @@ async fn serve(
         (Some(_), false) => Ok(refuse(&mut tcp, HTTPS_PORT).await?),
         (Some(tls), true) => {
             let acceptor = TlsAcceptor::from(tls());
-            let handshake = acceptor.accept_with(ReadAhead::new(tcp), |connection| {
-                connection.set_buffer_limit(Some(TLS_WRITE_BUFFER));
-            });
+            let handshake = acceptor.accept(tcp);
             let stream = tokio::time::timeout(shared.config.handshake_timeout, handshake).await??;
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let served = if http2 {

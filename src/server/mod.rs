@@ -14,7 +14,6 @@ pub mod health;
 pub mod metrics;
 pub mod middleware;
 mod open_files;
-mod read_ahead;
 mod refusal;
 mod request_body;
 pub mod shutdown;

@@ -1,8 +1,8 @@
 //! The registry as real programs see it: each module drives one client, or one proof that needs a whole server.
 //!
-//! Built only with `--features client-tests`; `.ci/run` installs what they need. A missing program is a
+//! Built only when it is named; `.ci/run` installs what they need. A missing program is a
 //! failure that names the package, never a skip. A test name is the module and what a user would say:
-//! `cargo test --release --features client-tests --test clients -- crane::`.
+//! `cargo test --release --test clients -- crane::`.
 #![allow(clippy::disallowed_methods, reason = "tests write files of their own")]
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the log of its server")]

@@ -1,6 +1,6 @@
 //! The registry on a volume that fails: errors and kills at every system call, full, read-only and hung volumes.
 //!
-//! Built only with `--features volume-tests`; needs root. `.ci/run` installs what it needs, and a missing program
+//! Built only when it is named; needs root. `.ci/run` installs what it needs, and a missing program
 //! is a failure that names the package, never a skip.
 #![allow(clippy::disallowed_methods, reason = "tests write files of their own")]
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]

@@ -1,7 +1,7 @@
 //! Whether the volume keeps its promise when the power is cut: a file system that forgets what was not flushed, real
 //! requests to the real server on it, and a look at what every cut leaves.
 //!
-//! Needs `/dev/fuse`, and root or `fusermount3`: `cargo test --features volume-tests --test power_loss`.
+//! Needs `/dev/fuse`, and root or `fusermount3`: `cargo test --test power_loss`.
 #![allow(clippy::disallowed_methods, reason = "tests write files of their own")]
 #![expect(clippy::print_stdout, reason = "seeds and counts belong into the test log")]
 
