@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{Storage, error::StorageError};
+use super::{Storage, directory_names::SortedNames, error::StorageError, lookup};
 use crate::oci::RepositoryName;
 
 impl Storage {
@@ -16,7 +16,10 @@ impl Storage {
     ) -> Result<Vec<RepositoryName>, StorageError> {
         let last: Option<Vec<&str>> = last.map(|last| last.split('/').collect());
         let mut walk = Walk { storage: self, limit, found: Vec::new() };
-        walk.descend(&self.layout.repositories(), "", last.as_deref())?;
+        let directory = self.layout.repositories();
+        if let Some(names) = self.names.list(self.layout.v2(), &directory)? {
+            walk.descend(&directory, &names, "", last.as_deref())?;
+        }
         Ok(walk.found)
     }
 }
@@ -28,12 +31,15 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    /// Lists `directory`, whose name is `name`. `last` is what is left of the starting point below it: `None`
-    /// when everything here comes after it, empty when it is this very directory.
-    fn descend(&mut self, directory: &Path, name: &str, last: Option<&[&str]>) -> Result<(), StorageError> {
-        let Some(names) = self.storage.names.list(self.storage.layout.v2(), directory)? else {
-            return Ok(());
-        };
+    /// Takes in `directory`, which has `names` and whose own name is `name`. `last` is what is left of the starting
+    /// point below it: `None` when everything here comes after it, empty when it is this very directory.
+    fn descend(
+        &mut self,
+        directory: &Path,
+        names: &SortedNames,
+        name: &str,
+        last: Option<&[&str]>,
+    ) -> Result<(), StorageError> {
         let is_repository = ["_manifests", "_layers"].iter().any(|name| names.contains(name));
         if is_repository
             && last.is_none()
@@ -42,7 +48,14 @@ impl Walk<'_> {
             self.found.push(name);
         }
         let first = last.and_then(<[_]>::first).copied();
-        for child in names.from(first.unwrap_or_default()).filter(|name| RepositoryName::is_component(name)) {
+        let children = names.from(first.unwrap_or_default());
+        let mut children = children.filter(|name| RepositoryName::is_component(name)).peekable();
+        if children.peek().is_none() {
+            return Ok(());
+        }
+        let root = self.storage.layout.v2();
+        let Some(opened) = lookup::open_to_list(root, directory)? else { return Ok(()) };
+        for child in children {
             if self.found.len() >= self.limit {
                 break;
             }
@@ -51,8 +64,12 @@ impl Walk<'_> {
                 _ => None,
             };
             let path = if name.is_empty() { child.to_owned() } else { format!("{name}/{child}") };
-            if path.len() <= RepositoryName::MAX_LENGTH {
-                self.descend(&directory.join(child), &path, below)?;
+            if path.len() > RepositoryName::MAX_LENGTH {
+                continue;
+            }
+            let directory = directory.join(child);
+            if let Some(names) = self.storage.names.list_in(root, &opened, &directory)? {
+                self.descend(&directory, &names, &path, below)?;
             }
         }
         Ok(())

@@ -6,6 +6,7 @@
 //! compared.
 
 use std::{
+    fs::File,
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -111,6 +112,21 @@ impl Default for DirectoryNames {
 }
 
 impl DirectoryNames {
+    /// The names in a directory of `parent`, which was just opened: one that is remembered costs one call.
+    pub(super) fn list_in(
+        &self,
+        root: &Path,
+        parent: &File,
+        directory: &Path,
+    ) -> Result<Option<Arc<SortedNames>>, StorageError> {
+        if let Some(known) = self.0.get(directory).filter(|known| known.is_sure)
+            && lookup::state_in(parent, directory) == Some(known.state)
+        {
+            return Ok(Some(known.names));
+        }
+        self.list(root, directory)
+    }
+
     /// The names in a directory now; `None` when it is not there.
     pub(super) fn list(
         &self,
@@ -136,7 +152,7 @@ fn longest_tick(state: &FileIdentity) -> Duration {
     if state.has_whole_seconds() { LONGER_THAN_TWO_SECONDS } else { LONGER_THAN_A_TICK }
 }
 
-fn read(directory: std::fs::File) -> io::Result<Vec<String>> {
+fn read(directory: File) -> io::Result<Vec<String>> {
     let mut names = Vec::new();
     for entry in Dir::new(directory)? {
         // What is not UTF-8 is not ours.
@@ -200,7 +216,11 @@ mod tests {
         sleep(LONGER_THAN_A_TICK + Duration::from_millis(5));
         list(&names, &directory);
         assert!(is_sure());
+        let parent = File::open(root.path().join("app")).unwrap();
+        let list_in = || names.list_in(root.path(), &parent, &directory).unwrap().unwrap();
+        assert!(Arc::ptr_eq(&list_in(), &list_in()), "what is remembered");
         fs::create_dir(directory.join("v2")).unwrap();
+        assert!(list_in().contains("v2"));
         assert_eq!(list(&names, &directory), ["v1", "v2"]);
         assert!(!is_sure());
         fs::remove_dir_all(&directory).unwrap();

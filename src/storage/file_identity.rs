@@ -84,3 +84,33 @@ impl From<&rustix::fs::Stat> for FileIdentity {
         }
     }
 }
+
+impl From<&rustix::fs::Statx> for FileIdentity {
+    fn from(stat: &rustix::fs::Statx) -> Self {
+        let time = |time: &rustix::fs::StatxTimestamp| (time.tv_sec, i64::from(time.tv_nsec));
+        Self {
+            device: rustix::fs::makedev(stat.stx_dev_major, stat.stx_dev_minor),
+            inode: stat.stx_ino,
+            size: stat.stx_size,
+            modified: time(&stat.stx_mtime),
+            changed: time(&stat.stx_ctime),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::fs::{AtFlags, StatxFlags};
+
+    use super::*;
+
+    #[test]
+    fn a_file_is_the_same_however_it_is_asked_for() {
+        let directory = tempfile::tempdir().unwrap();
+        let opened = std::fs::File::open(directory.path()).unwrap();
+        let expected = FileIdentity::from(&opened.metadata().unwrap());
+        let found = rustix::fs::statx(&opened, "", AtFlags::EMPTY_PATH, StatxFlags::BASIC_STATS).unwrap();
+        assert_eq!(FileIdentity::from(&found), expected);
+        assert_eq!(FileIdentity::from(&rustix::fs::fstat(&opened).unwrap()), expected);
+    }
+}

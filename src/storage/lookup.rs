@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, StatxFlags};
 
 use super::{
     error::{IoContext, StorageError},
@@ -200,6 +200,14 @@ pub(super) fn identity_in(
         Err(error) if absent(&error) => Ok(None),
         Err(error) => Err(error).context("look up", directory),
     }
+}
+
+/// What a name in an open directory is now, without opening it: an NFS client is made to ask the server. `None` when that
+/// cannot be said.
+pub(super) fn state_in(directory: &File, path: &Path) -> Option<FileIdentity> {
+    let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC;
+    let found = rustix::fs::statx(directory, path.file_name()?, flags, StatxFlags::BASIC_STATS);
+    found.ok().map(|found| FileIdentity::from(&found))
 }
 
 /// Opens a directory to list it. `None` when it is not there.
