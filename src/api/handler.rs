@@ -15,6 +15,7 @@ use super::{
 use crate::{
     auth::{AuthError, Credentials, Decision, Identity, RemoteAddress},
     observability::AuthenticatedUser,
+    registry::{Action, JournalEntry},
 };
 
 /// Answers every request below `/v2`.
@@ -66,7 +67,14 @@ async fn answer(
 async fn authenticate(state: &ApiState, parts: &Parts) -> Result<Identity, ApiError> {
     let credentials = credentials(&parts.headers)?;
     let remote = parts.extensions.get().copied().unwrap_or(RemoteAddress(Ipv4Addr::UNSPECIFIED.into()));
-    Ok(state.authenticator.authenticate(credentials.as_ref(), remote).await?)
+    let answer = state.authenticator.authenticate(credentials.as_ref(), remote).await;
+    if let (Err(AuthError::Rejected), Some(credentials)) = (&answer, &credentials) {
+        // What is no user's name may be a password typed in the wrong place.
+        let user = Some(credentials.user().as_str())
+            .filter(|user| state.authenticator.session_stamp(user).is_some());
+        state.registry.note(JournalEntry::new(Action::SignInFailed, user, Some(remote.0.to_string())));
+    }
+    Ok(answer?)
 }
 
 fn credentials(headers: &HeaderMap) -> Result<Option<Credentials>, ApiError> {
@@ -94,7 +102,7 @@ async fn dispatch(
     match route {
         Route::Preflight => Ok(base::preflight()),
         Route::Ping => Ok(base::ping()),
-        Route::Catalog => catalog::list(registry, uri, state.limits.catalog_page).await,
+        Route::Catalog => catalog::list(state, identity, uri).await,
         Route::HeadBlob { repository, digest } => blobs::head(registry, &repository, &digest, headers).await,
         Route::GetBlob { repository, digest } => blobs::get(registry, &repository, &digest, headers).await,
         Route::DeleteBlob { repository, digest } => blobs::delete(registry, &repository, &digest).await,
@@ -111,10 +119,10 @@ async fn dispatch(
             manifests::get(registry, &repository, &reference, headers).await
         }
         Route::PutManifest { repository, reference } => {
-            manifests::put(state, &repository, &reference, parts, body).await
+            manifests::put(state, identity, &repository, &reference, parts, body).await
         }
         Route::DeleteManifest { repository, reference } => {
-            manifests::delete(registry, &repository, &reference).await
+            manifests::delete(registry, identity, &repository, &reference, parts).await
         }
         Route::ListTags { repository } => {
             tags::list(registry, &repository, uri, state.limits.tags_page).await

@@ -5,8 +5,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 
 use super::{ApiState, error::ApiError, headers, pagination::query_values, request_body};
 use crate::{
-    oci::{ErrorCode, Reference, RepositoryName, Tag},
-    registry::Registry,
+    auth::{Identity, RemoteAddress},
+    oci::{Digest, ErrorCode, Reference, RepositoryName, Tag},
+    registry::{Action, JournalEntry, Registry},
 };
 
 /// `GET` and `HEAD`: the manifest as it was pushed, with the type it was pushed with. `Accept` is not looked at:
@@ -41,6 +42,7 @@ pub(super) async fn get(
 /// `PUT`: stores a manifest under a tag, or under its digest with any number of `?tag=`.
 pub(super) async fn put(
     state: &ApiState,
+    identity: &Identity,
     repository: &RepositoryName,
     reference: &Reference,
     parts: &Parts,
@@ -51,6 +53,13 @@ pub(super) async fn put(
     let bytes = request_body::whole(&parts.headers, body, registry.config().manifest_size_limit).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     let stored = registry.put_manifest(repository, reference, &tags, content_type, bytes).await?;
+    for moved in &stored.moved {
+        registry.note(JournalEntry {
+            was: moved.was.clone(),
+            now: Some(stored.digest.clone()),
+            ..entry(Action::Push, identity, parts, repository, Some(&moved.tag))
+        });
+    }
     let mut response = headers::empty(StatusCode::CREATED);
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, headers::manifest_location(repository, &stored.digest));
@@ -82,12 +91,43 @@ fn requested_tags(uri: &Uri, most: usize) -> Result<Vec<Tag>, ApiError> {
 /// `DELETE`: by tag, the tag alone; by digest, the manifest with all its tags.
 pub(super) async fn delete(
     registry: &Registry,
+    identity: &Identity,
     repository: &RepositoryName,
     reference: &Reference,
+    parts: &Parts,
 ) -> Result<Response, ApiError> {
+    let note = |action, tag: Option<&Tag>, was: Option<Digest>| {
+        registry.note(JournalEntry { was, ..entry(action, identity, parts, repository, tag) });
+    };
     match reference {
-        Reference::Tag(tag) => registry.delete_tag(repository, tag).await?,
-        Reference::Digest(digest) => registry.delete_manifest(repository, digest).await?,
+        Reference::Tag(tag) => {
+            let was = registry.delete_tag(repository, tag).await?;
+            note(Action::Untag, Some(tag), was);
+        }
+        Reference::Digest(digest) => {
+            let untagged = registry.delete_manifest(repository, digest).await?;
+            note(Action::Delete, None, Some(digest.clone()));
+            for tag in &untagged {
+                note(Action::Untag, Some(tag), Some(digest.clone()));
+            }
+        }
     }
     Ok(headers::empty(StatusCode::ACCEPTED))
+}
+
+/// What the journal says of a request.
+fn entry(
+    action: Action,
+    identity: &Identity,
+    parts: &Parts,
+    repository: &RepositoryName,
+    tag: Option<&Tag>,
+) -> JournalEntry {
+    let user = if let Identity::User(user) = identity { Some(user.as_str()) } else { None };
+    let address = parts.extensions.get::<RemoteAddress>().map(|remote| remote.0.to_string());
+    JournalEntry {
+        repository: Some(repository.clone()),
+        tag: tag.cloned(),
+        ..JournalEntry::new(action, user, address)
+    }
 }

@@ -2,11 +2,17 @@
 
 use std::{num::NonZeroUsize, path::PathBuf, time::Duration};
 
+use super::{AccessRule, UserName};
+
 /// How users are known and how their passwords are checked.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Config {
     /// The htpasswd file; `None` runs without authentication: everybody is anonymous and may do everything.
     pub htpasswd: Option<PathBuf>,
+    /// Who sees what others did and how the server is, and may do everything.
+    pub admins: Vec<UserName>,
+    /// What the users may do whom these rules name; the others may do everything but administer.
+    pub access: Vec<AccessRule>,
     /// How long a proven credential is remembered. A changed or removed user is out sooner: see `poll_interval`.
     pub cache_lifetime: Duration,
     /// Cost of the stand-in hash against which an unknown user's password is checked while the file has no users.
@@ -29,6 +35,8 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             htpasswd: None,
+            admins: Vec::new(),
+            access: Vec::new(),
             cache_lifetime: Duration::from_secs(300),
             bcrypt_cost: 10,
             concurrent_hashes: None,

@@ -3,6 +3,7 @@
 //! The order of a request: [`Credentials::from_header`], [`Authenticator::authenticate`], then
 //! [`Policy::authorize`] with what the request wants to do.
 
+mod access_rule;
 mod config;
 mod credentials;
 pub mod htpasswd;
@@ -13,6 +14,7 @@ mod remote_address;
 mod user_name;
 mod verifier;
 
+pub use access_rule::AccessRule;
 pub use config::Config;
 pub use credentials::{Credentials, InvalidCredentials};
 pub use password::{Password, PasswordRule};
@@ -20,7 +22,7 @@ pub use password_hash::{HashError, PasswordHash};
 pub use policy::{Access, Decision, Policy};
 pub use remote_address::RemoteAddress;
 pub use user_name::{InvalidUserName, UserName};
-pub use verifier::{Authenticator, OpenError};
+pub use verifier::{Authenticator, ChangeError, OpenError};
 
 /// Who a request comes from, once that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

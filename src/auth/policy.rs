@@ -1,6 +1,6 @@
 //! Who may do what: the one place that says yes or no.
 
-use super::{Config, Identity};
+use super::{Config, Identity, UserName, access_rule::AccessRule};
 use crate::oci::RepositoryName;
 
 /// What a request wants to do.
@@ -14,8 +14,10 @@ pub enum Access {
     Push,
     /// Delete from a repository.
     Delete,
-    /// List the repositories.
+    /// List the repositories; each one listed must be one that may be read.
     Catalog,
+    /// See what others did, and how the server is.
+    Administer,
 }
 
 /// The answer of a [`Policy`].
@@ -28,39 +30,49 @@ pub enum Decision {
     Deny,
 }
 
-/// The rules of a registry: any signed-in user may do all; anonymous nothing, unless the registry runs without
-/// authentication.
+/// The rules of a registry. Anonymous may nothing, unless the registry runs without authentication. A user whom no rule
+/// names may do all but administer; one whom rules name may do what these allow and nothing else; an admin may do all.
 #[derive(Clone, Debug)]
 pub struct Policy {
     anonymous: Decision,
+    admins: Vec<UserName>,
+    rules: Vec<AccessRule>,
 }
 
 impl Policy {
     /// The rules that follow from the configuration.
     pub fn new(config: &Config) -> Self {
         let anonymous = if config.htpasswd.is_none() { Decision::Allow } else { Decision::Deny };
-        Self { anonymous }
+        Self { anonymous, admins: config.admins.clone(), rules: config.access.clone() }
     }
 
-    /// Whether `identity` may have this access: to the repository, or to the registry as a whole where there is
-    /// none ([`Access::Ping`], [`Access::Catalog`]).
+    /// Whether `identity` may have this access to the repository; where there is none, to the registry as a whole:
+    /// of [`Access::Pull`], [`Access::Push`] and [`Access::Delete`] to every repository.
     ///
     /// A mount is asked twice: `Push` for the repository that receives, `Pull` for the one that gives.
     pub fn authorize(
         &self,
         identity: &Identity,
         access: Access,
-        _repository: Option<&RepositoryName>,
+        repository: Option<&RepositoryName>,
     ) -> Decision {
-        match (identity, access) {
-            (
-                Identity::User(_),
-                Access::Ping | Access::Pull | Access::Push | Access::Delete | Access::Catalog,
-            ) => Decision::Allow,
-            (
-                Identity::Anonymous,
-                Access::Ping | Access::Pull | Access::Push | Access::Delete | Access::Catalog,
-            ) => self.anonymous,
+        match identity {
+            Identity::Anonymous => self.anonymous,
+            Identity::User(user) if self.admins.contains(user) => Decision::Allow,
+            Identity::User(user) => match access {
+                Access::Ping | Access::Catalog => Decision::Allow,
+                Access::Administer => Decision::Deny,
+                Access::Pull | Access::Push | Access::Delete => self.of_user(user, access, repository),
+            },
+        }
+    }
+
+    fn of_user(&self, user: &UserName, access: Access, repository: Option<&RepositoryName>) -> Decision {
+        let mut named = self.rules.iter().filter(|rule| rule.names(user)).peekable();
+        if named.peek().is_none() || named.any(|rule| rule.allows(access, repository)) {
+            Decision::Allow
+        } else {
+            Decision::Deny
         }
     }
 }
@@ -70,18 +82,55 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    const REPOSITORY_ACCESS: [Access; 3] = [Access::Pull, Access::Push, Access::Delete];
+
     #[test]
-    fn the_table() {
+    fn the_table_without_rules() {
         let closed = Policy::new(&Config { htpasswd: Some("users".into()), ..Config::default() });
         let open = Policy::new(&Config { htpasswd: None, ..Config::default() });
         let ana = Identity::User("ana".parse().unwrap());
         let repository: RepositoryName = "team/app".parse().unwrap();
-        for access in [Access::Ping, Access::Pull, Access::Push, Access::Delete, Access::Catalog] {
+        for access in REPOSITORY_ACCESS.into_iter().chain([Access::Ping, Access::Catalog]) {
             for repository in [None, Some(&repository)] {
                 assert_eq!(closed.authorize(&ana, access, repository), Decision::Allow);
                 assert_eq!(closed.authorize(&Identity::Anonymous, access, repository), Decision::Deny);
                 assert_eq!(open.authorize(&Identity::Anonymous, access, repository), Decision::Allow);
             }
         }
+        assert_eq!(closed.authorize(&ana, Access::Administer, None), Decision::Deny, "nobody, unless named");
+        assert_eq!(open.authorize(&Identity::Anonymous, Access::Administer, None), Decision::Allow);
+    }
+
+    #[test]
+    fn a_user_whom_rules_name_may_only_what_they_allow() {
+        let rule = |users: &[&str], repositories: &[&str], allow: &[&str]| {
+            AccessRule::parse(users, repositories, allow).unwrap()
+        };
+        let policy = Policy::new(&Config {
+            htpasswd: Some("users".into()),
+            admins: vec!["root".parse().unwrap()],
+            access: vec![
+                rule(&["ci", "root"], &["team/*"], &["pull"]),
+                rule(&["ci"], &["team/app"], &["push"]),
+                rule(&["reader"], &["*"], &["pull"]),
+            ],
+            ..Config::default()
+        });
+        let may = |user: &str, access, repository: Option<&str>| {
+            let identity = Identity::User(user.parse().unwrap());
+            let repository: Option<RepositoryName> = repository.map(|name| name.parse().unwrap());
+            policy.authorize(&identity, access, repository.as_ref()) == Decision::Allow
+        };
+        assert!(may("ci", Access::Pull, Some("team/app")) && may("ci", Access::Pull, Some("team/a/b")));
+        assert!(may("ci", Access::Push, Some("team/app")) && !may("ci", Access::Push, Some("team/other")));
+        assert!(!may("ci", Access::Pull, Some("team")) && !may("ci", Access::Pull, Some("teams/app")));
+        assert!(!may("ci", Access::Pull, None), "not every repository");
+        assert!(!may("ci", Access::Delete, Some("team/app")));
+        assert!(may("reader", Access::Pull, None) && !may("reader", Access::Push, Some("x")));
+        assert!(may("ana", Access::Delete, Some("x")), "whom no rule names");
+        for access in REPOSITORY_ACCESS {
+            assert!(may("root", access, Some("x")) && may("root", access, None));
+        }
+        assert!(may("root", Access::Administer, None) && !may("reader", Access::Administer, None));
     }
 }

@@ -6,8 +6,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     add_user::AddUser, cert::Cert, check_config::CheckConfig, doctor::Doctor,
-    export_referrers::ExportReferrers, list_users::ListUsers, remove_user::RemoveUser, serve::Serve,
-    set_password::SetPassword, verify::Verify,
+    export_referrers::ExportReferrers, list_users::ListUsers, reindex::Reindex, remove_user::RemoveUser,
+    serve::Serve, set_password::SetPassword, verify::Verify,
 };
 
 /// A private OCI image registry for a shared volume: one binary, in place of registry:2
@@ -30,6 +30,7 @@ pub(super) enum Command {
     ListUsers(ListUsers),
     Cert(Cert),
     ExportReferrers(ExportReferrers),
+    Reindex(Reindex),
 }
 
 impl Command {
@@ -45,6 +46,7 @@ impl Command {
             Self::ListUsers(command) => command.run(),
             Self::Cert(command) => command.run(),
             Self::ExportReferrers(command) => command.run(),
+            Self::Reindex(command) => command.run(),
         }
     }
 }

@@ -11,6 +11,7 @@ mod first_look;
 mod first_steps;
 mod list_users;
 mod metrics;
+mod reindex;
 mod remove_user;
 mod serve;
 mod set_password;

@@ -4,6 +4,7 @@ use std::{
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
+    time::{Duration, SystemTime},
 };
 
 use anyhow::Context;
@@ -101,6 +102,9 @@ impl Serve {
     }
 }
 
+/// How long the last lines of the journal are waited for at the end.
+const LAST_LINES: Duration = Duration::from_secs(5);
+
 async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     server::shutdown::cancel_on_signal(shutdown.clone())?;
@@ -114,8 +118,8 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
     let certificates = certificates(&config)?;
     let registry = registry(&config, &shutdown).await?;
     serve_metrics(&config, &registry, &shutdown).await?;
-    let application =
-        application(&config, registry, certificates.ca_certificate.as_deref(), address.port(), &shutdown)?;
+    let journal = tokio::spawn(registry.clone().keep_journal(shutdown.clone()));
+    let application = application(&config, registry, &certificates, address.port(), &shutdown)?;
     let tls = certificates.tls.map(|certificate| {
         tokio::spawn(certificate.clone().watch(shutdown.clone()));
         Arc::new(move || certificate.server_config()) as TlsSource
@@ -125,6 +129,8 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
         write_address(path, &address.to_string())?;
     }
     server::serve(listener, tls, application, config.server, shutdown).await?;
+    // Its last second; a volume that hangs does not keep the process.
+    let _ = tokio::time::timeout(LAST_LINES, journal).await;
     Ok(())
 }
 
@@ -160,7 +166,7 @@ async fn serve_metrics(
 fn application(
     config: &Config,
     registry: Registry,
-    ca_certificate: Option<&Path>,
+    certificates: &ServedCertificates,
     port: u16,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Router> {
@@ -183,7 +189,7 @@ fn application(
     });
     let mut routes = api.merge(health::router(readiness, shutdown.clone()));
     if config.ui_enabled {
-        let ui = ui_config(config, ca_certificate, port, session_key(&registry))?;
+        let ui = ui_config(config, certificates, port, session_key(&registry))?;
         // Last: its fallback answers every path that nothing else does.
         routes = routes.merge(ui::router(UiState { registry, authenticator, policy, config: ui }));
     }
@@ -201,7 +207,7 @@ fn session_key(registry: &Registry) -> [u8; 32] {
 
 fn ui_config(
     config: &Config,
-    ca_certificate: Option<&Path>,
+    certificates: &ServedCertificates,
     port: u16,
     session_key: [u8; 32],
 ) -> anyhow::Result<ui::Config> {
@@ -209,9 +215,12 @@ fn ui_config(
     Ok(ui::Config {
         external_host: config.external_host.clone(),
         listen_port: port,
-        ca_certificate: ca_certificate.map(read).transpose()?,
+        ca_certificate: certificates.ca_certificate.as_deref().map(read).transpose()?,
         session_key,
         secure: config.certificates != Certificates::Off,
+        certificate_ends: certificates.tls.clone().map(|tls| {
+            Arc::new(move || Some(SystemTime::from(tls.facts().not_after))) as ui::CertificateEnds
+        }),
     })
 }
 

@@ -50,6 +50,17 @@ pub struct AuthSection {
     pub htpasswd: Option<PathBuf>,
     pub bcrypt_cost: Option<u64>,
     pub cache_ttl: Option<String>,
+    pub admins: Option<Vec<String>>,
+    pub access: Vec<AccessSection>,
+}
+
+/// `[[auth.access]]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccessSection {
+    pub users: Vec<String>,
+    pub repositories: Vec<String>,
+    pub allow: Vec<String>,
 }
 
 /// `[tls]`

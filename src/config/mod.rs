@@ -110,6 +110,8 @@ pub enum ConfigError {
     Value { key: &'static str, origin: String, value: String, expected: &'static str },
     #[error("{0}")]
     Contradiction(&'static str),
+    #[error("auth.access (file): {0}")]
+    AccessRule(String),
 }
 
 impl Config {

@@ -119,10 +119,30 @@ pub(super) fn auth(
     }
     let cache_lifetime =
         layers.duration("auth.cache_ttl", file.auth.cache_ttl.as_deref(), defaults.cache_lifetime)?;
+    let admins = layers.names("auth.admins", file.auth.admins.as_deref())?;
+    let access = access(layers, file)?;
     Ok((
-        auth::Config { htpasswd: enabled.then(|| path.clone()), bcrypt_cost, cache_lifetime, ..defaults },
+        auth::Config {
+            admins,
+            access,
+            htpasswd: enabled.then(|| path.clone()),
+            bcrypt_cost,
+            cache_lifetime,
+            ..defaults
+        },
         path,
     ))
+}
+
+/// The rules of `[[auth.access]]`.
+fn access(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<Vec<auth::AccessRule>, ConfigError> {
+    let mut rules = Vec::new();
+    for section in &file.auth.access {
+        let rule = auth::AccessRule::parse(&section.users, &section.repositories, &section.allow);
+        rules.push(rule.map_err(ConfigError::AccessRule)?);
+    }
+    layers.count("auth.access", rules.len());
+    Ok(rules)
 }
 
 pub(super) fn registry(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<registry::Config, ConfigError> {

@@ -3,6 +3,7 @@
 use std::{fmt, path::PathBuf, str::FromStr, time::Duration};
 
 use super::ConfigError;
+use crate::auth::UserName;
 
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +154,33 @@ impl<'a> Layers<'a> {
         let value = file.unwrap_or(default);
         self.record(key, value.to_string(), source);
         value
+    }
+
+    /// Names of users.
+    pub(super) fn names(
+        &mut self,
+        key: &'static str,
+        file: Option<&[String]>,
+    ) -> Result<Vec<UserName>, ConfigError> {
+        let source = if file.is_some() { Source::File } else { Source::Default };
+        let names = file.unwrap_or_default();
+        self.record(key, format!("{names:?}"), source.clone());
+        let parse = |name: &String| {
+            name.parse().map_err(|_| ConfigError::Value {
+                key,
+                origin: source.to_string(),
+                value: name.clone(),
+                expected: "name of a user",
+            })
+        };
+        names.iter().map(parse).collect()
+    }
+
+    /// How many there are of what the file lists.
+    pub(super) fn count(&mut self, key: &'static str, count: usize) {
+        if count > 0 {
+            self.record(key, format!("{count} rules"), Source::File);
+        }
     }
 
     /// Something that is on unless a flag, an environment variable or the file switches it off.

@@ -1,7 +1,5 @@
 //! What there is: repositories and tags, by page.
 
-use std::time::SystemTime;
-
 use super::{Registry, RegistryError, blocking::Work};
 use crate::{
     oci::{RepositoryName, Tag},
@@ -25,18 +23,6 @@ impl<T> Page<T> {
         Self { items, more }
     }
 }
-
-/// A repository at a glance.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RepositoryOverview {
-    /// How many tags it has.
-    pub tag_count: usize,
-    /// When a tag of it was last written, by the clock of the file server; of at most 1000 tags.
-    pub last_pushed: Option<SystemTime>,
-}
-
-/// Most tags looked at for the time of the last push.
-const OVERVIEW_TAGS: usize = 1000;
 
 impl Registry {
     /// Tags of a repository after `last`, which need not exist, in byte order.
@@ -63,22 +49,5 @@ impl Registry {
         let list =
             move |storage: &Storage| storage.list_repositories(last.as_deref(), limit.saturating_add(1));
         Ok(Page::cut(self.storage(Work::Lookup, list).await?, limit))
-    }
-
-    /// A repository at a glance, for the catalogue page.
-    pub async fn repository_overview(
-        &self,
-        repository: &RepositoryName,
-    ) -> Result<RepositoryOverview, RegistryError> {
-        let name = repository.clone();
-        let look = move |storage: &Storage| {
-            let Some(tag_count) = storage.count_tags(&name)? else { return Ok(None) };
-            let mut last_pushed = None;
-            for tag in storage.list_tags_after(&name, None, OVERVIEW_TAGS)?.unwrap_or_default() {
-                last_pushed = last_pushed.max(storage.read_tag_link(&name, &tag)?.map(|link| link.written));
-            }
-            Ok(Some(RepositoryOverview { tag_count, last_pushed }))
-        };
-        self.storage(Work::Lookup, look).await?.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))
     }
 }

@@ -42,6 +42,17 @@ pub struct PutManifestOutcome {
     pub subject: Option<Digest>,
     /// The tags that name it now because of this request.
     pub tags: Vec<Tag>,
+    /// Those of them that named something else before, or nothing.
+    pub moved: Vec<MovedTag>,
+}
+
+/// A tag that names something else than before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MovedTag {
+    /// The tag.
+    pub tag: Tag,
+    /// What it named before.
+    pub was: Option<Digest>,
 }
 
 /// Manifests by digest: immutable, so never stale. Whether a repository has one is asked of the volume.
@@ -159,29 +170,65 @@ impl Registry {
         {
             self.inner.watch.note(error);
         }
+        if let Ok(outcome) = &result {
+            self.inner.overviews.touch_repository(repository);
+            for moved in &outcome.moved {
+                self.inner.overviews.touch(repository, &moved.tag);
+            }
+        }
         result
     }
 
-    /// Takes a manifest out of a repository, with every tag that names it.
+    /// Takes a manifest out of a repository, with every tag that names it. Returns these.
     pub async fn delete_manifest(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<Vec<Tag>, RegistryError> {
         self.require_delete()?;
         let (name, wanted, cache) = (repository.clone(), digest.clone(), self.inner.manifests.clone());
         let deleted = self
             .storage(Work::Write, move |storage| delete_manifest(storage, &cache, &name, &wanted))
             .await?;
-        if deleted { Ok(()) } else { Err(RegistryError::ManifestUnknown(Reference::Digest(digest.clone()))) }
+        self.inner.overviews.touch_repository(repository);
+        for tag in deleted.iter().flatten() {
+            self.inner.overviews.touch(repository, tag);
+        }
+        deleted.ok_or_else(|| RegistryError::ManifestUnknown(Reference::Digest(digest.clone())))
     }
 
-    /// Removes a tag; the manifest stays.
-    pub async fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<(), RegistryError> {
+    /// Removes a tag; the manifest stays. Returns what it named, when that could be read.
+    pub async fn delete_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<Digest>, RegistryError> {
         self.require_delete()?;
         let (name, wanted) = (repository.clone(), tag.clone());
-        let deleted = self.storage(Work::Write, move |storage| storage.delete_tag(&name, &wanted)).await?;
-        if deleted { Ok(()) } else { Err(RegistryError::ManifestUnknown(Reference::Tag(tag.clone()))) }
+        let taken = self.storage(Work::Write, move |storage| storage.take_tag(&name, &wanted)).await?;
+        self.inner.overviews.touch(repository, tag);
+        taken.ok_or_else(|| RegistryError::ManifestUnknown(Reference::Tag(tag.clone())))
+    }
+
+    /// What a reference names in a repository now, without reading it.
+    pub async fn resolve(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+    ) -> Result<Digest, RegistryError> {
+        let (name, wanted) = (repository.clone(), reference.clone());
+        let look = move |storage: &Storage| {
+            let digest = match wanted {
+                Reference::Digest(digest) => Some(digest),
+                Reference::Tag(tag) => storage.read_tag(&name, &tag)?,
+            };
+            match digest {
+                Some(digest) if storage.has_manifest(&name, &digest)? => Ok(Some(digest)),
+                _ => Ok(None),
+            }
+        };
+        let found = self.storage(Work::Lookup, look).await?;
+        found.ok_or_else(|| RegistryError::ManifestUnknown(reference.clone()))
     }
 }
 
@@ -246,12 +293,15 @@ fn delete_manifest(
     cache: &BoundedCache,
     repository: &RepositoryName,
     digest: &Digest,
-) -> Result<bool, StorageError> {
+) -> Result<Option<Vec<Tag>>, StorageError> {
     if !storage.has_manifest(repository, digest)? {
-        return Ok(false);
+        return Ok(None);
     }
+    let mut untagged = Vec::new();
     for tag in storage.list_tags(repository)?.unwrap_or_default() {
-        storage.delete_tag_if(repository, &tag, digest)?;
+        if storage.delete_tag_if(repository, &tag, digest)? {
+            untagged.push(tag);
+        }
     }
     let removed = storage.unlink_manifest(repository, digest)?;
     if let Some(cached) = cache.load(storage, digest)?
@@ -265,7 +315,9 @@ fn delete_manifest(
     }
     // Those that a push has written between the first look and the removal. What a push writes from now on is its own.
     for tag in storage.list_tags(repository)?.unwrap_or_default() {
-        storage.delete_dangling_tag(repository, &tag, digest)?;
+        if storage.delete_dangling_tag(repository, &tag, digest)? && !untagged.contains(&tag) {
+            untagged.push(tag);
+        }
     }
-    Ok(removed)
+    Ok(removed.then_some(untagged))
 }

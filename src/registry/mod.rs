@@ -14,8 +14,10 @@ mod held_upload;
 pub mod image_summary;
 mod integrity;
 mod job_queue;
+mod journal;
 mod listings;
 mod manifests;
+mod overview;
 mod put_manifest;
 mod referrers;
 mod summaries;
@@ -30,16 +32,23 @@ pub use blob_reader::BlobReader;
 pub use counters::Counters;
 pub use error::{BodyError, RegistryError};
 pub use image_summary::ImageSummary;
-pub use listings::{Page, RepositoryOverview};
-pub use manifests::{PutManifestOutcome, StoredManifest};
+pub use journal::{Action, JournalEntry};
+pub use listings::Page;
+pub use manifests::{MovedTag, PutManifestOutcome, StoredManifest};
+pub use overview::{
+    Catalogue, CatalogueRow, LayerUse, ManifestKindView, ManifestView, RepositoryBytes, RepositoryView,
+    StorageReport, TagOrder, TagView,
+};
 pub use referrers::{ExportOutcome, ExportedTag, Referrer};
-pub use summaries::TagDetail;
+pub use summaries::Remade;
 pub use volume_watch::VolumeStatus;
 
 use block_buffers::BufferPool;
 use blocking::{Blocking, Work};
 use integrity::Integrity;
+use journal::Journal;
 use manifests::ManifestCache;
+use overview::Overviews;
 use referrers::SubjectCache;
 use summaries::SummaryCache;
 use volume_watch::VolumeWatch;
@@ -92,6 +101,8 @@ struct Inner {
     manifests: ManifestCache,
     summaries: SummaryCache,
     subjects: SubjectCache,
+    journal: Journal,
+    overviews: Overviews,
 }
 
 impl Registry {
@@ -108,6 +119,8 @@ impl Registry {
             integrity,
             summaries: SummaryCache::new(config.manifest_cache_size),
             subjects: SubjectCache::new(config.manifest_cache_size),
+            journal: Journal::new(),
+            overviews: Overviews::default(),
             config,
         };
         Self { inner: Arc::new(inner) }

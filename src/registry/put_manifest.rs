@@ -11,6 +11,7 @@ use bytes::Bytes;
 use super::{
     Config, PutManifestOutcome, RegistryError,
     integrity::{Integrity, Verdict},
+    manifests::MovedTag,
 };
 use crate::{
     oci::{Algorithm, Descriptor, Digest, Manifest, Reference, RepositoryName, Tag},
@@ -73,11 +74,11 @@ impl PutManifest {
         if let Some(subject) = &subject {
             storage.link_referrer(&self.repository, subject, &digest)?;
         }
-        self.publish(storage, &digest, subject.as_ref())?;
-        Ok(PutManifestOutcome { digest, subject, tags: self.tags })
+        let moved = self.publish(storage, &digest, subject.as_ref())?;
+        Ok(PutManifestOutcome { digest, subject, tags: self.tags, moved })
     }
 
-    /// Points the tags at the manifest.
+    /// Points the tags at the manifest. Returns those that named something else.
     ///
     /// A delete of this very manifest may run at the same time: it hides, then looks for tags once more; this
     /// publishes, then looks whether it was hidden. Whatever the order, a tag never names what is not there.
@@ -86,18 +87,22 @@ impl PutManifest {
         storage: &Storage,
         digest: &Digest,
         subject: Option<&Digest>,
-    ) -> Result<(), RegistryError> {
+    ) -> Result<Vec<MovedTag>, RegistryError> {
         if let Reference::Tag(tag) = &self.reference
             && !self.tags.contains(tag)
         {
             self.tags.insert(0, tag.clone());
         }
+        let mut moved: Vec<MovedTag> = Vec::new();
         for _ in 0..PUBLISH_ATTEMPTS {
             for tag in &self.tags {
-                storage.write_tag(&self.repository, tag, digest)?;
+                let write = storage.write_tag(&self.repository, tag, digest)?;
+                if write.moved && !moved.iter().any(|known| known.tag == *tag) {
+                    moved.push(MovedTag { tag: tag.clone(), was: write.was });
+                }
             }
             if storage.has_manifest(&self.repository, digest)? {
-                return Ok(());
+                return Ok(moved);
             }
             storage.link_manifest(&self.repository, digest)?;
             if let Some(subject) = subject {

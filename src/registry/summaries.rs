@@ -1,38 +1,24 @@
-//! What a person wants to know of a manifest, made once and remembered: it can never change.
+//! What a person wants to know of a manifest, made once and kept on the volume: it can never change.
+//!
+//! A summary is made a second after a push (`journal`), or when a page first wants it, and then read by every server. It is of the content alone, but only shown for a repository that has it.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use moka::sync::Cache;
 
 use super::{
     Registry, RegistryError,
     blocking::Work,
-    image_summary::ImageSummary,
+    image_summary::{ImageSummary, MAX_CONFIG},
     manifests::{BoundedCache, find_manifest},
 };
 use crate::{
-    oci::{Digest, Manifest, Reference, RepositoryName, Tag},
+    oci::{Digest, Manifest, Reference, RepositoryName},
     storage::{Storage, StorageError},
 };
 
-/// Largest configuration read for a summary, in bytes; of a larger one nothing is shown.
-const CONFIG_LIMIT: u64 = 1 << 20;
-
 /// Deepest nesting of indexes followed.
 const DEPTH: usize = 3;
-
-/// A tag and what it names.
-#[derive(Clone, Debug)]
-pub struct TagDetail {
-    /// The tag.
-    pub tag: Tag,
-    /// What it names.
-    pub digest: Digest,
-    /// When it was last written, by the clock of the file server.
-    pub pushed: SystemTime,
-    /// What that is; `None` when it cannot be read.
-    pub summary: Option<Arc<ImageSummary>>,
-}
 
 /// Summaries by digest, bounded by their size.
 #[derive(Clone)]
@@ -47,26 +33,6 @@ impl SummaryCache {
 }
 
 impl Registry {
-    /// Details of some tags of a repository; a tag that vanished meanwhile is left out.
-    pub async fn tag_details(
-        &self,
-        repository: &RepositoryName,
-        tags: &[Tag],
-    ) -> Result<Vec<TagDetail>, RegistryError> {
-        let (name, tags, summarizer) = (repository.clone(), tags.to_vec(), self.summarizer());
-        let look = move |storage: &Storage| {
-            let mut details = Vec::with_capacity(tags.len());
-            for tag in tags {
-                if let Some(link) = storage.read_tag_link(&name, &tag)? {
-                    let summary = summarizer.summarize(storage, &name, &link.digest, DEPTH)?;
-                    details.push(TagDetail { tag, digest: link.digest, pushed: link.written, summary });
-                }
-            }
-            Ok(details)
-        };
-        self.storage(Work::Lookup, look).await
-    }
-
     /// The summary of a manifest of a repository.
     pub async fn image_summary(
         &self,
@@ -74,24 +40,83 @@ impl Registry {
         digest: &Digest,
     ) -> Result<Arc<ImageSummary>, RegistryError> {
         let (name, wanted, summarizer) = (repository.clone(), digest.clone(), self.summarizer());
-        let look = move |storage: &Storage| summarizer.summarize(storage, &name, &wanted, DEPTH);
+        let look = move |storage: &Storage| {
+            if !storage.has_manifest(&name, &wanted)? {
+                return Ok(None);
+            }
+            summarizer.summarize(storage, &name, &wanted)
+        };
         let summary = self.storage(Work::Lookup, look).await?;
         summary.ok_or_else(|| RegistryError::ManifestUnknown(Reference::Digest(digest.clone())))
     }
 
-    fn summarizer(&self) -> Summarizer {
+    /// Throws all summaries away and makes them anew, one repository after the other.
+    pub async fn remake_summaries(&self) -> Result<Remade, RegistryError> {
+        self.storage(Work::Write, Storage::remove_summaries).await?;
+        let names = self.storage(Work::Write, |storage| storage.list_repositories(None, usize::MAX)).await?;
+        let mut done = Remade::default();
+        for name in names {
+            done.repositories += 1;
+            let summarizer = self.summarizer();
+            let make = move |storage: &Storage| {
+                let (mut made, mut unreadable) = (0, 0);
+                for digest in storage.list_manifests(&name)? {
+                    if storage.has_manifest(&name, &digest)? {
+                        match summarizer.summarize(storage, &name, &digest)? {
+                            Some(_) => made += 1,
+                            None => unreadable += 1,
+                        }
+                    }
+                }
+                Ok((made, unreadable))
+            };
+            let (made, unreadable) = self.storage(Work::Write, make).await?;
+            done.made += made;
+            done.unreadable += unreadable;
+        }
+        Ok(done)
+    }
+
+    /// How often content was opened for reading since the start; pages read none that they have a summary for.
+    pub fn content_reads(&self) -> u64 {
+        self.inner.storage.content_reads()
+    }
+
+    pub(super) fn summarizer(&self) -> Summarizer {
         Summarizer { manifests: self.inner.manifests.clone(), summaries: self.inner.summaries.clone() }
     }
 }
 
-struct Summarizer {
+/// What [`Registry::remake_summaries`] did.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Remade {
+    /// Repositories looked at.
+    pub repositories: u64,
+    /// Manifests that have a summary now.
+    pub made: u64,
+    /// Manifests that could not be read.
+    pub unreadable: u64,
+}
+
+/// Makes summaries, and keeps them.
+#[derive(Clone)]
+pub(super) struct Summarizer {
     manifests: Arc<BoundedCache>,
     summaries: SummaryCache,
 }
 
 impl Summarizer {
-    /// A summary is of the content alone, but only shown for a repository that has it.
-    fn summarize(
+    /// The summary of a manifest that the repository is known to have.
+    pub(super) fn summarize(
+        &self,
+        storage: &Storage,
+        repository: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<ImageSummary>>, StorageError> {
+        self.at_depth(storage, repository, digest, DEPTH)
+    }
+
+    fn at_depth(
         &self,
         storage: &Storage,
         repository: &RepositoryName,
@@ -99,57 +124,93 @@ impl Summarizer {
         depth: usize,
     ) -> Result<Option<Arc<ImageSummary>>, StorageError> {
         if let Some(summary) = self.summaries.0.get(digest) {
-            return Ok(storage.has_manifest(repository, digest)?.then_some(summary));
+            return Ok(Some(summary));
         }
-        let reference = Reference::Digest(digest.clone());
-        let Some((_, cached)) = find_manifest(storage, &self.manifests, repository, &reference)? else {
+        if let Some(summary) = read_kept(storage, digest)? {
+            let summary = Arc::new(summary);
+            self.summaries.0.insert(digest.clone(), summary.clone());
+            return Ok(Some(summary));
+        }
+        let Some((summary, complete)) = self.make(storage, repository, digest, depth)? else {
             return Ok(None);
-        };
-        let (manifest, size) = (&cached.manifest, cached.bytes.len() as u64);
-        let (summary, complete) = if manifest.kind.is_index() {
-            let children = self.children(storage, repository, manifest, depth)?;
-            let complete = children.len() == manifest.manifests.len();
-            (ImageSummary::of_index(digest.clone(), manifest, size, &children), complete)
-        } else {
-            let config = read_config(storage, repository, manifest)?;
-            (ImageSummary::of_image(digest.clone(), manifest, size, config.as_deref()), config.is_some())
         };
         let summary = Arc::new(summary);
         // What a repository lacks today another one has, or this one tomorrow: only the whole is remembered.
         if complete {
             self.summaries.0.insert(digest.clone(), summary.clone());
+            keep(storage, &summary);
         }
         Ok(Some(summary))
     }
 
-    fn children(
+    fn make(
         &self,
         storage: &Storage,
         repository: &RepositoryName,
-        index: &Manifest,
+        digest: &Digest,
         depth: usize,
-    ) -> Result<Vec<Arc<ImageSummary>>, StorageError> {
-        let mut children = Vec::new();
-        if depth > 0 {
-            for child in &index.manifests {
-                children.extend(self.summarize(storage, repository, &child.digest, depth - 1)?);
+    ) -> Result<Option<(ImageSummary, bool)>, StorageError> {
+        let reference = Reference::Digest(digest.clone());
+        let Some((_, cached)) = find_manifest(storage, &self.manifests, repository, &reference)? else {
+            return Ok(None);
+        };
+        let (manifest, size) = (&cached.manifest, cached.bytes.len() as u64);
+        if manifest.kind.is_index() {
+            let mut children = Vec::new();
+            for child in manifest.manifests.iter().filter(|_| depth > 0) {
+                if storage.has_manifest(repository, &child.digest)? {
+                    children.extend(self.at_depth(storage, repository, &child.digest, depth - 1)?);
+                }
             }
+            let complete = children.len() == manifest.manifests.len();
+            return Ok(Some((ImageSummary::of_index(digest.clone(), manifest, size, &children), complete)));
         }
-        Ok(children)
+        let config = read_config(storage, repository, manifest)?;
+        let bytes = if let Config::Read(bytes) = &config { Some(bytes.as_slice()) } else { None };
+        let summary = ImageSummary::of_image(digest.clone(), manifest, size, bytes);
+        Ok(Some((summary, !matches!(config, Config::Missing))))
     }
+}
+
+/// What became of reading the configuration of an image.
+enum Config {
+    Read(Vec<u8>),
+    /// It is too large, and will be.
+    TooLarge,
+    /// It is not there, or damaged: it may come back.
+    Missing,
 }
 
 fn read_config(
     storage: &Storage,
     repository: &RepositoryName,
     manifest: &Manifest,
-) -> Result<Option<Vec<u8>>, StorageError> {
-    let Some(config) = &manifest.config else { return Ok(None) };
-    if storage.blob_size(repository, &config.digest)?.is_none_or(|size| size > CONFIG_LIMIT) {
-        return Ok(None);
+) -> Result<Config, StorageError> {
+    let Some(config) = &manifest.config else { return Ok(Config::TooLarge) };
+    match storage.blob_size(repository, &config.digest)? {
+        None => return Ok(Config::Missing),
+        Some(size) if size > MAX_CONFIG => return Ok(Config::TooLarge),
+        Some(_) => {}
     }
-    match storage.read_content(&config.digest, CONFIG_LIMIT) {
-        Err(StorageError::Damaged(_)) => Ok(None),
-        result => result,
+    match storage.read_content(&config.digest, MAX_CONFIG) {
+        Err(StorageError::Damaged(_)) => Ok(Config::Missing),
+        result => Ok(result?.map_or(Config::Missing, Config::Read)),
+    }
+}
+
+/// The summary on the volume, if it can be read and is of this manifest.
+fn read_kept(storage: &Storage, digest: &Digest) -> Result<Option<ImageSummary>, StorageError> {
+    let Some(bytes) = storage.read_summary(digest)? else { return Ok(None) };
+    let summary: Option<ImageSummary> = serde_json::from_slice(&bytes).ok();
+    Ok(summary.filter(|summary| summary.digest == *digest))
+}
+
+/// Keeps a summary. On a volume that cannot be written it is made again by the next process.
+fn keep(storage: &Storage, summary: &ImageSummary) {
+    let kept = serde_json::to_vec(summary)
+        .map_err(|error| error.to_string())
+        .and_then(|bytes| storage.write_summary(&summary.digest, &bytes).map_err(|error| error.to_string()));
+    if let Err(error) = kept {
+        tracing::debug!(error, "a summary could not be kept");
     }
 }

@@ -40,6 +40,8 @@ pub(super) struct Put {
     pub(super) file: FileIdentity,
     /// The file that the name led to before: the same one when it had the bytes already.
     pub(super) before: Option<FileIdentity>,
+    /// What that file said, at most a byte more than what the name says now.
+    pub(super) replaced: Option<Vec<u8>>,
 }
 
 impl Put {
@@ -146,11 +148,21 @@ fn try_put(root: &Path, directory: &Path, path: &Path, bytes: &[u8]) -> Result<P
     let found = if is_new { None } else { lookup::read_in(&opened, path, longest(bytes)).ok() };
     let before = found.as_ref().map(|found| found.identity);
     // Whether they are flushed, whoever wrote them, is for `Storage::settle_put` too.
-    if let Some(found) = found.filter(|found| found.bytes == bytes) {
-        return Ok(Put { directory: opened, file: found.identity, before });
+    if let Some(found) = found.as_ref().filter(|found| found.bytes == bytes) {
+        return Ok(Put { directory: opened, file: found.identity, before, replaced: None });
     }
     let file = replace(Some(&opened), path, bytes, true)?;
-    Ok(Put { directory: opened, file, before })
+    Ok(Put { directory: opened, file, before, replaced: found.map(|found| found.bytes) })
+}
+
+/// Adds bytes to the end of a file that this process alone writes to, and makes it when it is not there. Flushed, but
+/// not its name: what is kept like that may lack its end after a power cut.
+pub(super) fn append(path: &Path, bytes: &[u8]) -> Result<(), StorageError> {
+    let flags = OFlags::WRONLY | OFlags::APPEND | OFlags::CREATE | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(path, flags, Mode::from_raw_mode(BY_UMASK));
+    let mut file = opened.map(File::from).context("open", path)?;
+    file.write_all(bytes).context("write", path)?;
+    file.sync_data().context("flush", path)
 }
 
 /// Makes `directory/name` hold `bytes`, durably, unless the name is there already; readable by the owner only.

@@ -1,6 +1,10 @@
 //! Blobs: bytes by digest, and the links that put them into repositories.
 
-use std::{fs::File, path::Path, sync::Arc};
+use std::{
+    fs::File,
+    path::Path,
+    sync::{Arc, atomic::Ordering},
+};
 
 use super::{
     Storage, atomic_file,
@@ -98,12 +102,18 @@ impl Storage {
 
     /// Opens stored content, whatever repository it is in.
     pub fn open_stored(&self, digest: &Digest) -> Result<Option<BlobFile>, StorageError> {
+        self.content_reads.fetch_add(1, Ordering::Relaxed);
         let path = self.layout.blob_directory(digest).join(DATA);
         let Some(file) = lookup::open(self.layout.v2(), &path)? else { return Ok(None) };
         let metadata = file.metadata().context("look up", &path)?;
         let identity = FileIdentity::from(&metadata);
         let stored_as = digest.clone();
         Ok(metadata.is_file().then(|| BlobFile { file: Arc::new(file), stored_as, identity }))
+    }
+
+    /// How often content, a manifest or a blob, was opened for reading since the start.
+    pub fn content_reads(&self) -> u64 {
+        self.content_reads.load(Ordering::Relaxed)
     }
 
     /// Puts stored content into a repository. The caller has checked that it is stored.

@@ -86,6 +86,22 @@ impl SortedNames {
     }
 }
 
+/// The names in a directory at a moment.
+#[derive(Clone, Debug)]
+pub struct Names(pub(super) Arc<SortedNames>);
+
+impl Names {
+    /// Whether they are known to be those of the other moment, without being compared one by one.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// The names in byte order.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.0.iter()
+    }
+}
+
 #[derive(Clone, Debug)]
 struct Remembered {
     /// The directory when it was listed.

@@ -10,10 +10,12 @@
 //! <v2>/repositories/<name>/_referrers/<alg>/<hex>/<alg>/<hex>/link  ours: subject, then the manifest naming it
 //! <v2>/repositories/<name>/_referrers/subjects                     ours: what each manifest names as its subject
 //! <v2>/.pakhuis/                                                    ours: what several servers share
+//! <v2>/.pakhuis/summaries/<alg>/<first two hex>/<hex>               ours: what pages show of a manifest
+//! <v2>/.pakhuis/journal/<year-month-day>/<process>                  ours: which tag was moved when and by whom
 //! <v2>/.pakhuis/damaged/<alg>-<hex>-<random>                        ours: content that is not what its digest says
 //! ```
 //!
-//! Each `link` is a digest without a newline. The last four lines are ours, and `state` of an upload; all else is
+//! Each `link` is a digest without a newline. The last six lines are ours, and `state` of an upload; all else is
 //! the tree of registry:2, which skips directories that begin with `_` in a repository and never looks beside
 //! `blobs` and `repositories`.
 
@@ -108,6 +110,24 @@ impl Layout {
     /// Our private directory, which a volume that only registry:2 has served does not have.
     pub(super) fn private(&self) -> PathBuf {
         self.v2.join(".pakhuis")
+    }
+
+    /// Where the summaries of manifests are.
+    pub(super) fn summaries(&self) -> PathBuf {
+        self.private().join("summaries")
+    }
+
+    /// The directory of the summary of a manifest; the file is named by the rest of the digest.
+    pub(super) fn summary_shard(&self, digest: &Digest) -> PathBuf {
+        let mut path = self.summaries();
+        path.push(digest.algorithm().as_str());
+        path.push(&digest.encoded()[..2]);
+        path
+    }
+
+    /// Where the journal is: a directory a day, in it a file a process.
+    pub(super) fn journal(&self) -> PathBuf {
+        self.private().join("journal")
     }
 
     /// Where damaged content is set aside.

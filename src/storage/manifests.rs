@@ -4,6 +4,7 @@ use std::{io::Read, path::Path};
 
 use super::{
     Storage, atomic_file,
+    directory_names::Names,
     error::{IoContext, StorageError},
     file_identity::FileIdentity,
     layout::DATA,
@@ -98,6 +99,21 @@ impl Storage {
     /// The manifests of a repository, in no order.
     pub fn list_manifests(&self, repository: &RepositoryName) -> Result<Vec<Digest>, StorageError> {
         self.list_digests(&self.layout.revisions(repository))
+    }
+
+    /// The names below which a repository has its manifests, by algorithm, to be compared with those of a moment ago.
+    pub fn manifest_names(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<Vec<(Algorithm, Names)>, StorageError> {
+        let mut found = Vec::new();
+        for algorithm in Algorithm::ALL {
+            let directory = self.layout.revisions(repository).join(algorithm.as_str());
+            found.extend(
+                self.names.list(self.layout.v2(), &directory)?.map(|names| (algorithm, Names(names))),
+            );
+        }
+        Ok(found)
     }
 
     /// The digests that name directories below `<parent>/<algorithm>`.

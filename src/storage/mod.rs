@@ -21,6 +21,7 @@ pub mod doctor;
 mod error;
 mod file_identity;
 mod inspection;
+mod journal;
 mod layout;
 mod leftovers;
 mod links;
@@ -35,19 +36,24 @@ mod settled;
 mod shared_secret;
 mod space;
 mod subjects;
+mod summaries;
 mod tags;
 mod uploads;
 
 pub use blobs::{BlobFile, StoredBlob};
 pub use damaged::SetAsideFile;
+pub use directory_names::Names;
 pub use error::StorageError;
 pub use file_identity::FileIdentity;
 pub use inspection::{Leftover, LinkContent, Place};
+pub use journal::JournalFile;
 pub use open::{Config, OpenError};
 pub use space::Space;
 pub use subjects::Subjects;
-pub use tags::TagLink;
+pub use tags::{TagLink, TagWrite};
 pub use uploads::{ClaimedUpload, UploadCommit};
+
+use std::sync::atomic::AtomicU64;
 
 use ages::LastLook;
 use directory_names::DirectoryNames;
@@ -62,6 +68,8 @@ pub struct Storage {
     settled: Settled,
     names: DirectoryNames,
     last_look: LastLook,
+    /// How often a manifest or blob was opened for reading.
+    content_reads: AtomicU64,
 }
 
 #[cfg(test)]

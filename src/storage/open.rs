@@ -4,6 +4,7 @@ use std::{
     fs, io,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
+    sync::atomic::AtomicU64,
     time::Duration,
 };
 
@@ -93,6 +94,7 @@ impl Storage {
             settled: Settled::default(),
             names: DirectoryNames::default(),
             last_look: LastLook::default(),
+            content_reads: AtomicU64::new(0),
         };
         storage.complete_tree()?;
         storage.settled = Settled::of(storage.layout.v2());
@@ -117,6 +119,7 @@ impl Storage {
             config,
             names: DirectoryNames::default(),
             last_look: LastLook::default(),
+            content_reads: AtomicU64::new(0),
         })
     }
 

@@ -11,8 +11,13 @@ use std::{path::Path, time::SystemTime};
 use uuid::Uuid;
 
 use super::{
-    Storage, atomic_file, directory_names::SortedNames, error::StorageError, file_identity::FileIdentity,
-    layout::LINK, leftovers::Leftover, lookup,
+    Storage, atomic_file,
+    directory_names::{Names, SortedNames},
+    error::StorageError,
+    file_identity::FileIdentity,
+    layout::LINK,
+    leftovers::Leftover,
+    lookup,
 };
 use crate::oci::{Digest, RepositoryName, Tag};
 
@@ -29,6 +34,15 @@ pub struct TagLink {
     /// The file that says so, while it is the tag's own: as long as it is there, nobody has deleted the manifest since
     /// it was written, since a delete takes the tags first.
     pub file: Option<FileIdentity>,
+}
+
+/// What writing a tag did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagWrite {
+    /// Whether it named something else before, or was not there.
+    pub moved: bool,
+    /// What it named before.
+    pub was: Option<Digest>,
 }
 
 impl Storage {
@@ -58,16 +72,30 @@ impl Storage {
         repository: &RepositoryName,
         tag: &Tag,
         digest: &Digest,
-    ) -> Result<(), StorageError> {
+    ) -> Result<TagWrite, StorageError> {
         let current = self.layout.tag_current(repository, tag);
-        self.write_link(&current, digest, &self.layout.tags(repository)).map(drop)
+        let put = atomic_file::put(self.layout.v2(), &current, LINK, digest.as_str().as_bytes())?;
+        self.settle_put(&current.join(LINK), &put, &self.layout.tags(repository))?;
+        let was =
+            put.replaced.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()?.trim().parse().ok());
+        Ok(TagWrite { moved: !put.was_there(), was })
     }
 
     /// Removes a tag; the manifest stays. `Ok(false)` when there was none.
     pub fn delete_tag(&self, repository: &RepositoryName, tag: &Tag) -> Result<bool, StorageError> {
+        Ok(self.take_tag(repository, tag)?.is_some())
+    }
+
+    /// Removes a tag, and says what it named when that could be read. `None` when there was none.
+    pub fn take_tag(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+    ) -> Result<Option<Option<Digest>>, StorageError> {
         let current = self.layout.tag_current(repository, tag);
         let aside = self.taken_aside(&current)?;
-        if self.read_link(&current)?.is_some() {
+        let named = self.read_link(&current)?;
+        if named.is_some() {
             self.remove_all(&current, &aside)?;
         }
         let removed = atomic_file::remove(self.layout.v2(), &current.join(LINK))?;
@@ -78,16 +106,16 @@ impl Storage {
         // Also when there was none: a crash may have left a tag that is listed and names nothing, and this takes it
         // off the list. It counts as absent all the same, since it may as well be a push on its way.
         self.remove_tag_directories(repository, tag);
-        Ok(removed || was_aside)
+        Ok((removed || was_aside).then(|| named.map(|link| link.digest)))
     }
 
-    /// Removes a tag if it names `digest`, without harm to a push that moves it meanwhile.
+    /// Removes a tag if it names `digest`, without harm to a push that moves it meanwhile. `Ok(false)` when it did not.
     pub fn delete_tag_if(
         &self,
         repository: &RepositoryName,
         tag: &Tag,
         digest: &Digest,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         self.delete_tag_when(repository, tag, digest, || Ok(true))
     }
 
@@ -101,7 +129,7 @@ impl Storage {
         repository: &RepositoryName,
         tag: &Tag,
         digest: &Digest,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         self.delete_tag_when(repository, tag, digest, || Ok(!self.has_manifest(repository, digest)?))
     }
 
@@ -112,9 +140,9 @@ impl Storage {
         tag: &Tag,
         digest: &Digest,
         may: impl Fn() -> Result<bool, StorageError>,
-    ) -> Result<(), StorageError> {
+    ) -> Result<bool, StorageError> {
         if self.read_tag(repository, tag)?.as_ref() != Some(digest) || !may()? {
-            return Ok(());
+            return Ok(false);
         }
         let current = self.layout.tag_current(repository, tag);
         let link = current.join(LINK);
@@ -122,13 +150,16 @@ impl Storage {
         let aside = current.join(format!("{TAKEN_ASIDE}{}", Uuid::new_v4().simple()));
         // Taken aside first and looked at then: between the look above and an unlink the tag may have moved.
         match atomic_file::rename(&link, &aside, || aside.exists()) {
-            Err(StorageError::NotFound) => return self.forget_taken_aside(repository, tag, digest),
+            Err(StorageError::NotFound) => {
+                return self.forget_taken_aside(repository, tag, digest).map(|()| true);
+            }
             result => result?,
         }
         self.remove_all(&current, &superseded)?;
         let taken = lookup::read_small(self.layout.v2(), &aside)?;
         let is_named = |taken: &lookup::SmallFile| taken.bytes == digest.as_str().as_bytes();
-        if taken.is_some_and(|taken| !is_named(&taken)) || !may()? {
+        let stays = taken.is_some_and(|taken| !is_named(&taken)) || !may()?;
+        if stays {
             // A push moved it, or it is not to go: put it back, unless a still newer one is there already.
             atomic_file::link_if_absent(&aside, &link)?;
             self.settle_removal(&current)?;
@@ -138,7 +169,7 @@ impl Storage {
         if !link.exists() {
             self.remove_tag_directories(repository, tag);
         }
-        Ok(())
+        Ok(!stays)
     }
 
     /// Finishes a delete that died with the link of `digest` taken aside.
@@ -220,6 +251,12 @@ impl Storage {
             after.filter_map(|name| name.parse().ok()).take(limit).collect()
         };
         Ok(names.as_deref().map(tags))
+    }
+
+    /// The names of the tags of a repository, to be compared with those of a moment ago; `None` when there is no such
+    /// repository.
+    pub fn tag_names(&self, repository: &RepositoryName) -> Result<Option<Names>, StorageError> {
+        Ok(self.names.list(self.layout.v2(), &self.layout.tags(repository))?.map(Names))
     }
 
     /// How many tags a repository has; `None` when there is no such repository.

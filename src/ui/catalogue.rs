@@ -1,33 +1,34 @@
 //! The first page: which repositories there are.
 
-use std::sync::Arc;
+use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
-    extract::{Query, State},
+    extract::{RawQuery, State},
     response::Response,
 };
-use futures_util::{StreamExt, TryStreamExt, stream};
 
 use super::{
-    Parameters, Ui, address,
-    display::Moment,
+    Ui, address,
+    address::Target,
+    display::{self, Moment},
+    fields::Fields,
+    pages::Pages,
     response::Failure,
+    search::{Search, contains},
     visitor::{Frame, Viewer},
 };
 use crate::{
-    oci::RepositoryName,
-    registry::{RegistryError, RepositoryOverview},
+    oci::{Reference, RepositoryName},
+    registry::{Catalogue, CatalogueRow},
 };
 
-/// Rows of one page, here and in a repository.
-pub(super) const PAGE_ROWS: usize = 100;
-/// Names asked of the registry at once while searching.
-const SEARCH_STEP: usize = 1000;
-/// Repositories looked at side by side: a page of them is one wait on the volume, not a hundred.
-const LOOK_AHEAD: usize = 8;
-/// Longest search, in bytes; what follows is ignored.
-const MAX_SEARCH: usize = 255;
+/// Tags shown of those a search finds.
+const SHOWN_TAGS: usize = 50;
+/// Namespaces shown beside the list.
+const SHOWN_NAMESPACES: usize = 40;
+/// Platforms written out in a row.
+const SHOWN_PLATFORMS: usize = 3;
 
 #[derive(Template)]
 #[template(path = "catalogue.html")]
@@ -35,9 +36,21 @@ struct CataloguePage {
     frame: Frame,
     query: String,
     rows: Vec<Row>,
-    first: Option<String>,
-    next: Option<String>,
+    columns: Vec<Column>,
+    pages: Pages,
+    namespaces: Vec<Namespace>,
+    namespaces_left_out: usize,
+    found_tags: Vec<FoundTag>,
+    more_tags: bool,
+    totals: Option<Totals>,
+    unread: usize,
     nothing_stored: bool,
+}
+
+/// What is stored in all that the viewer may see.
+struct Totals {
+    repositories: usize,
+    tags: usize,
 }
 
 /// A repository in a table.
@@ -45,140 +58,194 @@ struct CataloguePage {
 pub(super) struct Row {
     pub(super) name: String,
     pub(super) href: String,
-    pub(super) tags: usize,
+    pub(super) tags: Option<usize>,
+    pub(super) size: Option<String>,
     pub(super) pushed: Option<Moment>,
+    pub(super) by: Option<String>,
+    pub(super) newest: Option<String>,
+    pub(super) platforms: Vec<String>,
+}
+
+/// The head of a column that sorts.
+pub(super) struct Column {
+    pub(super) text: &'static str,
+    pub(super) href: String,
+    /// `ascending` or `descending`, when the rows are in this order.
+    pub(super) sorted: Option<&'static str>,
+    pub(super) is_number: bool,
+}
+
+/// A path above repositories.
+pub(super) struct Namespace {
+    pub(super) text: String,
+    pub(super) href: String,
+    pub(super) count: usize,
+    pub(super) below: Vec<Namespace>,
+}
+
+struct FoundTag {
+    text: String,
+    href: String,
 }
 
 /// The catalogue.
-pub(super) async fn show(
-    State(ui): State<Arc<Ui>>,
-    viewer: Viewer,
-    Query(parameters): Query<Parameters>,
-) -> Response {
-    viewer.answer(page(&ui, &viewer, &parameters).await)
+pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, RawQuery(query): RawQuery) -> Response {
+    let fields = Fields::parse(&query.unwrap_or_default());
+    viewer.answer(page(&ui, &viewer, &fields).await)
 }
 
-async fn page(ui: &Ui, viewer: &Viewer, parameters: &Parameters) -> Result<CataloguePage, Failure> {
+async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage, Failure> {
     viewer.require_catalogue(ui)?;
-    let search = Search::new(&parameters.q);
-    let last = Some(parameters.last.as_str()).filter(|last| !last.is_empty());
-    let wanted = |name: &RepositoryName| search.finds(name.as_str()) && viewer.may_see(ui, name);
-    let (names, more) = ui.repositories(last, search.is_empty(), wanted).await?;
-    let here = |last| address::with_query(address::CATALOGUE, &[("q", &search.text), ("last", last)]);
+    let search = Search::new(fields.get("q"));
+    let catalogue = ui.registry.catalogue().await?;
+    let visible = viewer.visible(ui, &catalogue);
+    let (sort, reverse) = (fields.get("sort"), fields.get("reverse") == "1");
+    let mut found: Vec<_> = visible.iter().filter(|row| search.finds(row.name.as_str())).copied().collect();
+    sort_rows(&mut found, sort, reverse);
+    let here = |sort: &str, reverse: &str, page: &str| {
+        let parameters = [("q", &*search.text), ("sort", sort), ("reverse", reverse), ("page", page)];
+        address::with_query(address::CATALOGUE, &parameters)
+    };
+    let kept = if reverse { "1" } else { "" };
+    let (shown, pages) = Pages::of(found.len(), fields.page(), |page| here(sort, kept, page));
+    let columns = ["name", "tags", "size", "pushed"].map(|column| {
+        let is_sorted = sort == column || (sort.is_empty() && column == "name");
+        Column::new(column, is_sorted, reverse, |reverse| here(column, reverse, ""))
+    });
+    let (found_tags, more_tags) = find_tags(ui, viewer, &search, &visible);
+    let (namespaces, namespaces_left_out) =
+        if search.is_empty() { namespaces(&visible, "") } else { (Vec::new(), 0) };
+    let tags = visible.iter().filter_map(|row| row.facts.as_ref()).map(|facts| facts.tags).sum();
     Ok(CataloguePage {
-        next: names.last().filter(|_| more).map(|last| here(last.as_str())),
-        first: last.map(|_| here("")),
-        nothing_stored: names.is_empty() && search.is_empty() && last.is_none(),
-        rows: ui.rows(&names).await?,
+        nothing_stored: visible.is_empty() && search.is_empty(),
+        totals: search.is_empty().then_some(Totals { repositories: visible.len(), tags }),
+        rows: ui.rows(&found[shown]),
+        columns: columns.into(),
+        pages,
+        namespaces,
+        namespaces_left_out,
+        found_tags,
+        more_tags,
+        unread: catalogue.unread(),
         frame: viewer.frame.clone(),
         query: search.text,
     })
 }
 
+fn sort_rows(rows: &mut [&Arc<CatalogueRow>], sort: &str, reverse: bool) {
+    let facts =
+        |row: &&Arc<CatalogueRow>| row.facts.as_ref().map(|facts| (facts.pushed, facts.stored, facts.tags));
+    match sort {
+        "pushed" => rows.sort_by_key(|row| Reverse(facts(row).map(|facts| facts.0))),
+        "size" => rows.sort_by_key(|row| Reverse(facts(row).map(|facts| facts.1))),
+        "tags" => rows.sort_by_key(|row| Reverse(facts(row).map(|facts| facts.2))),
+        _ => {}
+    }
+    if reverse {
+        rows.reverse();
+    }
+}
+
+/// Tags that a search finds, in repositories that it does not find.
+fn find_tags(
+    ui: &Ui,
+    viewer: &Viewer,
+    search: &Search,
+    visible: &[&Arc<CatalogueRow>],
+) -> (Vec<FoundTag>, bool) {
+    let mut found = Vec::new();
+    if search.text.len() < 2 {
+        return (found, false);
+    }
+    let wanted = visible.iter().filter_map(|row| Some((&row.name, search.in_tags_of(row.name.as_str())?)));
+    let found_in = ui
+        .registry
+        .find_tags(wanted, SHOWN_TAGS + 1, |tag, words| words.iter().all(|word| contains(tag, word)));
+    for (name, tag) in found_in {
+        debug_assert!(viewer.may_see(ui, &name));
+        let target = Target::Image(name, Reference::Tag(tag));
+        found.push(FoundTag { text: target.text(), href: target.path() });
+    }
+    let more = found.len() > SHOWN_TAGS;
+    found.truncate(SHOWN_TAGS);
+    (found, more)
+}
+
+/// The paths below `prefix` that repositories are below, two levels of them, and how many are left out.
+pub(super) fn namespaces(rows: &[&Arc<CatalogueRow>], prefix: &str) -> (Vec<Namespace>, usize) {
+    let mut counts: BTreeMap<&str, (usize, BTreeMap<&str, usize>)> = BTreeMap::new();
+    for name in rows.iter().filter_map(|row| row.name.as_str().strip_prefix(prefix)) {
+        let Some((first, rest)) = name.split_once('/') else { continue };
+        let (count, below) = counts.entry(first).or_default();
+        *count += 1;
+        if let Some((second, _)) = rest.split_once('/') {
+            *below.entry(second).or_default() += 1;
+        }
+    }
+    let left_out = counts.len().saturating_sub(SHOWN_NAMESPACES);
+    let namespace = |text: &str, path: String, count, below| Namespace {
+        text: text.to_owned(),
+        href: format!("/ui/r/{path}"),
+        count,
+        below,
+    };
+    let tree = counts.into_iter().take(SHOWN_NAMESPACES).map(|(first, (count, below))| {
+        let below = below.into_iter().take(SHOWN_NAMESPACES);
+        let below = below
+            .map(|(second, count)| namespace(second, format!("{prefix}{first}/{second}"), count, Vec::new()));
+        namespace(first, format!("{prefix}{first}"), count, below.collect())
+    });
+    (tree.collect(), left_out)
+}
+
+impl Column {
+    /// The head of a column of which a click sorts by it, and a second one the other way.
+    pub(super) fn new(key: &str, is_sorted: bool, reverse: bool, address: impl Fn(&str) -> String) -> Self {
+        let (text, is_number, falls) = match key {
+            "tags" => ("Tags", true, true),
+            "size" => ("Size", true, true),
+            "pushed" => ("Last push", false, true),
+            "created" => ("Created", false, true),
+            "tag" => ("Tag", false, true),
+            _ => ("Repository", false, false),
+        };
+        let sorted = is_sorted.then_some(if falls == reverse { "ascending" } else { "descending" });
+        Self { text, href: address(if is_sorted && !reverse { "1" } else { "" }), sorted, is_number }
+    }
+}
+
+impl Viewer {
+    /// The repositories that the viewer may see.
+    pub(super) fn visible<'a>(&self, ui: &Ui, catalogue: &'a Catalogue) -> Vec<&'a Arc<CatalogueRow>> {
+        let all = self.may_see_all(ui);
+        catalogue.rows().iter().filter(|row| all || self.may_see(ui, &row.name)).collect()
+    }
+}
+
 impl Ui {
-    /// The first repositories after `last` that are wanted, at most a page, and whether there are more.
-    async fn repositories(
-        &self,
-        last: Option<&str>,
-        wants_all: bool,
-        wanted: impl Fn(&RepositoryName) -> bool,
-    ) -> Result<(Vec<RepositoryName>, bool), Failure> {
-        let step = if wants_all { PAGE_ROWS + 1 } else { SEARCH_STEP };
-        let (mut found, mut last) = (Vec::new(), last.map(str::to_owned));
-        loop {
-            let page = self.registry.repositories(last.as_deref(), step).await?;
-            last = page.items.last().map(RepositoryName::to_string);
-            found
-                .extend(page.items.into_iter().filter(|name| wanted(name)).take(PAGE_ROWS + 1 - found.len()));
-            if found.len() > PAGE_ROWS || !page.more || last.is_none() {
-                let more = found.len() > PAGE_ROWS;
-                found.truncate(PAGE_ROWS);
-                return Ok((found, more));
-            }
-        }
-    }
-
-    /// The repositories below a path, at most a page, and whether there are more.
-    pub(super) async fn repositories_below(
-        &self,
-        viewer: &Viewer,
-        path: &RepositoryName,
-    ) -> Result<(Vec<Row>, bool), Failure> {
-        let prefix = format!("{path}/");
-        let (mut names, mut last) = (Vec::new(), path.to_string());
-        loop {
-            // The registry's order has all that is below a path right after it.
-            let page = self.registry.repositories(Some(&last), PAGE_ROWS + 1).await?;
-            let below = page.items.iter().take_while(|name| name.as_str().starts_with(&prefix));
-            let mut seen = 0;
-            for name in below {
-                seen += 1;
-                if viewer.may_see(self, name) && names.len() <= PAGE_ROWS {
-                    names.push(name.clone());
-                }
-            }
-            let ends = seen < page.items.len() || !page.more || page.items.is_empty();
-            if ends || names.len() > PAGE_ROWS {
-                break;
-            }
-            last = page.items.last().map(RepositoryName::to_string).unwrap_or_default();
-        }
-        let more = names.len() > PAGE_ROWS;
-        names.truncate(PAGE_ROWS);
-        Ok((self.rows(&names).await?, more))
-    }
-
-    /// Repositories with their overviews; one that is deleted meanwhile is left out.
-    async fn rows(&self, names: &[RepositoryName]) -> Result<Vec<Row>, Failure> {
-        stream::iter(names.to_vec())
-            .map(|name| self.row(name))
-            .buffered(LOOK_AHEAD)
-            .try_filter_map(|row| async move { Ok(row) })
-            .try_collect()
-            .await
-    }
-
-    async fn row(&self, name: RepositoryName) -> Result<Option<Row>, Failure> {
-        match self.registry.repository_overview(&name).await {
-            Ok(overview) => Ok(Some(Row::new(&name, overview))),
-            Err(RegistryError::NameUnknown(_)) => Ok(None),
-            Err(error) => Err(error.into()),
-        }
+    /// Rows for a table of repositories.
+    pub(super) fn rows(&self, rows: &[&Arc<CatalogueRow>]) -> Vec<Row> {
+        rows.iter().map(|row| Row::new(self, &row.name, row)).collect()
     }
 }
 
 impl Row {
-    fn new(name: &RepositoryName, overview: RepositoryOverview) -> Self {
+    fn new(ui: &Ui, name: &RepositoryName, row: &CatalogueRow) -> Self {
+        let facts = row.facts.as_ref();
+        let newest = facts.and_then(|facts| facts.newest.as_ref());
+        let by = newest.and_then(|(tag, _)| ui.registry.pushed_by(name, tag));
         Self {
             name: name.to_string(),
-            href: address::Target::Repository(name.clone()).path(),
-            tags: overview.tag_count,
-            pushed: overview.last_pushed.and_then(Moment::of_system),
+            href: Target::Repository(name.clone()).path(),
+            tags: facts.map(|facts| facts.tags),
+            size: facts.map(|facts| display::size(facts.stored)),
+            pushed: facts.and_then(|facts| facts.pushed).and_then(Moment::of_system),
+            by,
+            newest: newest.map(|(tag, _)| tag.to_string()),
+            platforms: newest
+                .map(|(_, platforms)| platforms.iter().take(SHOWN_PLATFORMS).cloned().collect())
+                .unwrap_or_default(),
         }
-    }
-}
-
-/// Words that must all occur in a name, in any order and case.
-pub(super) struct Search {
-    /// As typed.
-    pub(super) text: String,
-    words: Vec<String>,
-}
-
-impl Search {
-    pub(super) fn new(text: &str) -> Self {
-        let text = text[..text.floor_char_boundary(MAX_SEARCH)].trim().to_owned();
-        let words = text.split_whitespace().map(str::to_lowercase).collect();
-        Self { text, words }
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.words.is_empty()
-    }
-
-    pub(super) fn finds(&self, name: &str) -> bool {
-        let name = name.to_lowercase();
-        self.words.iter().all(|word| name.contains(word))
     }
 }
 
@@ -187,10 +254,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_search_wants_every_word() {
-        assert!(Search::new(" App  TEAM ").finds("team/my-app"));
-        assert!(!Search::new("app x").finds("team/my-app"));
-        assert!(Search::new("   ").is_empty() && Search::new("").finds("a"));
-        assert_eq!(Search::new(&"é".repeat(400)).text.len(), 254);
+    fn namespaces_are_a_tree() {
+        let rows: Vec<_> = ["a", "lab/x/one", "lab/x/two", "lab/tool", "team/app"]
+            .map(|name| Arc::new(CatalogueRow { name: name.parse().expect("a name"), facts: None }))
+            .into();
+        let rows: Vec<_> = rows.iter().collect();
+        let (tree, left_out) = namespaces(&rows, "");
+        let shown: Vec<_> = tree.iter().map(|one| (one.text.as_str(), one.count, one.below.len())).collect();
+        assert_eq!((shown, left_out), (vec![("lab", 3, 1), ("team", 1, 0)], 0));
+        assert_eq!(tree[0].below[0].href, "/ui/r/lab/x");
+        assert_eq!(namespaces(&rows, "lab/").0[0].href, "/ui/r/lab/x");
     }
 }

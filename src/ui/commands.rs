@@ -16,10 +16,16 @@ fn command(label: &'static str, line: String) -> Command {
     Command { label, line }
 }
 
-/// `docker pull host/name:tag`.
-fn docker_pull(host: &str, name: &RepositoryName, reference: &Reference) -> String {
-    format!("docker pull {host}/{}", address::image(name, reference))
+/// Commands that name an image in the same way.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Group {
+    /// What way that is.
+    pub(super) title: &'static str,
+    pub(super) commands: Vec<Command>,
 }
+
+const BY_TAG: &str = "By tag: what it names today";
+const BY_DIGEST: &str = "By digest: always exactly this";
 
 /// For a container image, by the reference asked for and, for what must not change, by digest.
 pub(super) fn for_image(
@@ -27,24 +33,30 @@ pub(super) fn for_image(
     name: &RepositoryName,
     reference: &Reference,
     digest: &Digest,
-) -> Vec<Command> {
-    let image = format!("{host}/{}", address::image(name, reference));
-    let pinned = format!("{host}/{name}@{digest}");
+) -> Vec<Group> {
     let service = name.components().last().unwrap_or("app").replace(['.', '_'], "-");
-    let mut commands = vec![
-        command("Docker", docker_pull(host, name, reference)),
-        command("Docker, by digest", format!("docker pull {pinned}")),
+    let pinned =
+        Group { title: BY_DIGEST, commands: image_commands(&format!("{host}/{name}@{digest}"), &service) };
+    match reference {
+        Reference::Digest(_) => vec![pinned],
+        Reference::Tag(_) => {
+            let image = format!("{host}/{}", address::image(name, reference));
+            vec![Group { title: BY_TAG, commands: image_commands(&image, &service) }, pinned]
+        }
+    }
+}
+
+fn image_commands(image: &str, service: &str) -> Vec<Command> {
+    vec![
+        command("Docker", format!("docker pull {image}")),
         command("Podman", format!("podman pull {image}")),
         command("Apptainer", format!("apptainer pull docker://{image}")),
         command("Skopeo, to a file", format!("skopeo copy docker://{image} docker-archive:{service}.tar")),
-        command("Dockerfile", format!("FROM {pinned}")),
-        command("Swarm", format!("docker service create --with-registry-auth --name {service} {pinned}")),
-        command("Compose, Kubernetes", format!("image: {pinned}")),
-    ];
-    if matches!(reference, Reference::Digest(_)) {
-        commands.remove(1);
-    }
-    commands
+        command("Dockerfile", format!("FROM {image}")),
+        command("Compose", format!("services:\n  {service}:\n    image: {image}")),
+        command("Swarm", format!("docker service create --with-registry-auth --name {service} {image}")),
+        command("Kubernetes", format!("containers:\n  - name: {service}\n    image: {image}")),
+    ]
 }
 
 /// For an artifact.
@@ -54,7 +66,14 @@ pub(super) fn for_artifact(
     reference: &Reference,
     digest: &Digest,
     is_helm_chart: bool,
-) -> Vec<Command> {
+) -> Vec<Group> {
+    let pinned = Group {
+        title: BY_DIGEST,
+        commands: vec![command("ORAS", format!("oras pull {host}/{name}@{digest}"))],
+    };
+    if matches!(reference, Reference::Digest(_)) {
+        return vec![pinned];
+    }
     let mut commands = Vec::new();
     if let (true, Reference::Tag(tag)) = (is_helm_chart, reference) {
         // Helm writes the `+` of a version as `_` in the tag.
@@ -62,8 +81,5 @@ pub(super) fn for_artifact(
         commands.push(command("Helm", format!("helm pull oci://{host}/{name} --version {version}")));
     }
     commands.push(command("ORAS", format!("oras pull {host}/{}", address::image(name, reference))));
-    if matches!(reference, Reference::Tag(_)) {
-        commands.push(command("ORAS, by digest", format!("oras pull {host}/{name}@{digest}")));
-    }
-    commands
+    vec![Group { title: BY_TAG, commands }, pinned]
 }

@@ -90,6 +90,11 @@ impl Moment {
         })
     }
 
+    /// As [`Moment::new`], from milliseconds since 1970.
+    pub(super) fn of_milliseconds(at: i64) -> Option<Self> {
+        OffsetDateTime::from_unix_timestamp(at.div_euclid(1000)).ok().and_then(Self::new)
+    }
+
     /// As [`Moment::new`].
     pub(super) fn of_system(time: SystemTime) -> Option<Self> {
         let since = time.duration_since(SystemTime::UNIX_EPOCH).ok()?;

@@ -5,33 +5,41 @@
 //! client sends there means nothing here. Reading order: [`address`] what a request asks for, [`visitor`] who
 //! asks, then a file a page; [`display`] is how any value becomes HTML, [`session`] how a cookie is trusted.
 
+mod account;
+mod actions;
+mod activity;
 mod address;
 mod assets;
 mod catalogue;
 mod commands;
+mod compare;
 pub mod display;
+mod fields;
 mod help;
 mod image;
+mod pages;
 mod repository;
 mod response;
+mod search;
 mod session;
 mod sign_in;
+mod status;
+mod storage_page;
 #[cfg(test)]
 mod tests;
 mod visitor;
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path, Query, State},
+    extract::{DefaultBodyLimit, Path, RawQuery, State},
     http::Method,
     middleware,
     response::{IntoResponse, Response},
     routing::get,
 };
 use http::{StatusCode, Uri, header};
-use serde::Deserialize;
 use tower_http::csrf::CsrfLayer;
 
 use crate::{
@@ -53,14 +61,26 @@ pub struct Config {
     pub session_key: [u8; 32],
     /// Whether browsers reach this server by HTTPS.
     pub secure: bool,
+    /// When the certificate in use ends; `None` without one.
+    pub certificate_ends: Option<CertificateEnds>,
 }
+
+/// Says when the certificate in use ends.
+pub type CertificateEnds = Arc<dyn Fn() -> Option<SystemTime> + Send + Sync>;
 
 impl Default for Config {
     /// With a session key nobody knows, so that forgetting to set one is not a hole: sessions end on restart.
     fn default() -> Self {
         let mut session_key = [0; 32];
         getrandom::fill(&mut session_key).expect("the operating system has random bytes");
-        Self { external_host: None, listen_port: 5000, ca_certificate: None, session_key, secure: true }
+        Self {
+            external_host: None,
+            listen_port: 5000,
+            ca_certificate: None,
+            session_key,
+            secure: true,
+            certificate_ends: None,
+        }
     }
 }
 
@@ -96,7 +116,11 @@ struct Ui {
     config: Config,
     sealer: Sealer,
     authority: Option<help::Authority>,
+    started: SystemTime,
 }
+
+/// Largest form, in bytes: a thousand tags with what they name.
+const MAX_FORM: usize = 512 * 1024;
 
 /// All pages. The fallback answers every path that no other router does.
 pub fn router(state: UiState) -> Router {
@@ -108,6 +132,7 @@ pub fn router(state: UiState) -> Router {
         sealer: Sealer::new(config.session_key),
         authority: config.ca_certificate.as_deref().and_then(help::Authority::new),
         config,
+        started: SystemTime::now(),
     });
     let csrf = csrf_layer(&ui.config);
     Router::new()
@@ -120,10 +145,17 @@ pub fn router(state: UiState) -> Router {
         .route("/ui/help/ca.crt", get(help::authority))
         .route("/ui/login", get(sign_in::form).post(sign_in::sign_in))
         .route("/ui/logout", axum::routing::post(sign_in::sign_out))
+        .route("/ui/compare", get(compare::show))
+        .route("/ui/storage", get(storage_page::show))
+        .route("/ui/activity", get(activity::show))
+        .route("/ui/status", get(status::show))
+        .route("/ui/account", get(account::show).post(account::change))
+        .route("/ui/-/untag", get(actions::confirm_untag).post(actions::untag))
+        .route("/ui/-/delete", get(actions::confirm_delete).post(actions::delete))
         .route("/ui/static/{hash}/{file}", get(assets::show))
         .method_not_allowed_fallback(|| async { response::Failure::NotAllowed.into_response() })
         .fallback(anything_else)
-        .layer(DefaultBodyLimit::max(16 * 1024))
+        .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(csrf)
         .layer(middleware::map_response(response::add_headers))
         .with_state(ui)
@@ -144,34 +176,22 @@ fn csrf_layer(
     layer.with_rejection_response(|_| response::Failure::OtherSite.into_response())
 }
 
-/// What may follow `?` on the pages that list or show something; absent is empty.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Parameters {
-    /// Words to look for.
-    q: String,
-    /// The last name of the page before.
-    last: String,
-    /// Order of the tags.
-    sort: String,
-    /// Which image of an index.
-    platform: String,
-}
-
 /// `/ui/r/...`: a repository, or an image in one.
 async fn reference(
     State(ui): State<Arc<Ui>>,
     visitor: visitor::Viewer,
     Path(text): Path<String>,
-    Query(parameters): Query<Parameters>,
+    RawQuery(query): RawQuery,
 ) -> Response {
+    let fields = fields::Fields::parse(&query.unwrap_or_default());
     match address::Target::parse(&text) {
         Some(address::Target::Repository(name)) => {
-            visitor.answer(repository::page(&ui, &visitor, &name, &parameters).await)
+            visitor.answer(repository::page(&ui, &visitor, &name, &fields).await)
         }
-        Some(address::Target::Image(name, reference)) => {
-            visitor.answer(image::page(&ui, &visitor, &name, &reference, &parameters.platform).await)
-        }
+        Some(address::Target::Image(name, reference)) => match fields.get("show") {
+            "" => visitor.answer(image::page(&ui, &visitor, &name, &reference, &fields).await),
+            what => visitor.answer(image::raw_page(&ui, &visitor, &name, &reference, what).await),
+        },
         None => visitor.fail(response::Failure::NotFound),
     }
 }

@@ -1,25 +1,26 @@
 //! A repository: its tags, and the repositories below it.
 
-use std::cmp::Reverse;
+use std::sync::Arc;
 
 use askama::Template;
 
 use super::{
-    Parameters, Ui, address,
+    Ui, address,
     address::Target,
-    catalogue::{PAGE_ROWS, Row, Search},
+    catalogue::{Column, Namespace, Row, namespaces},
     display::{self, Moment, ShownDigest},
-    image,
+    fields::Fields,
+    image::{kind_of_view, short_kind},
+    pages::{PAGE_ROWS, Pages},
     response::Failure,
+    search::Search,
     visitor::{Frame, Viewer},
 };
 use crate::{
-    oci::{Reference, RepositoryName, Tag},
-    registry::{RegistryError, TagDetail, image_summary::ImageSummary},
+    oci::{Digest, Reference, RepositoryName, Tag},
+    registry::{JournalEntry, ManifestKindView, RegistryError, RepositoryView, TagOrder, TagView},
 };
 
-/// Names asked of the registry at once while filtering.
-const SEARCH_STEP: usize = 10_000;
 /// Platforms written out in a row.
 const SHOWN_PLATFORMS: usize = 4;
 
@@ -30,24 +31,41 @@ pub(super) struct RepositoryPage {
     name: String,
     path: String,
     crumbs: Vec<Crumb>,
+    /// What is said about something just done.
+    notice: Option<String>,
     /// Whether images can be pushed and pulled by this very name.
     is_repository: bool,
+    facts: Option<RepositoryFacts>,
     query: String,
+    sort: String,
     tags: Vec<TagRow>,
-    /// Links to the other orders, where the table has them all.
-    order: Option<Order>,
-    first: Option<String>,
-    next: Option<String>,
+    columns: Vec<Column>,
+    pages: Pages,
+    /// Tags that only carry signatures and the like, and are not shown.
+    hidden: usize,
+    show_hidden: Option<String>,
+    hide: Option<String>,
+    can_delete: bool,
+    namespaces: Vec<Namespace>,
     below: Vec<Row>,
     more_below: Option<String>,
-    /// The command for the tag pushed last.
+}
+
+/// The head of the page.
+struct RepositoryFacts {
+    tags: usize,
+    manifests: usize,
+    logical: String,
+    stored: String,
+    /// The plain command for the tag pushed last.
     pull: Option<String>,
+    newest: Option<String>,
 }
 
 struct TagRow {
     tag: String,
     href: String,
-    pull: Option<String>,
+    pull: String,
     digest: ShownDigest,
     digest_href: String,
     kind: String,
@@ -57,13 +75,8 @@ struct TagRow {
     size_range: Option<(String, String)>,
     created: Option<Moment>,
     pushed: Option<Moment>,
-}
-
-/// How a table that has all tags is sorted.
-struct Order {
-    by_name: bool,
-    name_href: String,
-    pushed_href: String,
+    by: Option<String>,
+    marks: Vec<String>,
 }
 
 /// A step of the path to a page.
@@ -91,106 +104,213 @@ pub(super) async fn page(
     ui: &Ui,
     viewer: &Viewer,
     name: &RepositoryName,
-    parameters: &Parameters,
+    fields: &Fields,
 ) -> Result<RepositoryPage, Failure> {
-    let search = Search::new(&parameters.q);
-    let last = Some(parameters.last.as_str()).filter(|last| !last.is_empty());
-    let found = if viewer.may_see(ui, name) { ui.tags(name, last, &search).await? } else { None };
-    let is_repository = found.is_some();
-    let (below, more_below) = ui.repositories_below(viewer, name).await?;
-    if !is_repository && below.is_empty() {
+    let view = ui.view_for(viewer, name).await?;
+    let catalogue = ui.registry.catalogue().await?;
+    let all = viewer.may_see_all(ui);
+    let below: Vec<_> =
+        catalogue.below(name).iter().filter(|row| all || viewer.may_see(ui, &row.name)).collect();
+    if view.is_none() && below.is_empty() {
         return Err(Failure::NotFound);
     }
-    let (tags, more) = found.unwrap_or_default();
-    let mut details = if tags.is_empty() { Vec::new() } else { ui.registry.tag_details(name, &tags).await? };
-    let host = &viewer.frame.host;
-    let newest = details.iter().max_by_key(|detail| detail.pushed);
-    let pull = newest.and_then(|detail| pull_command(host, name, detail));
     let path = Target::Repository(name.clone()).path();
-    let here =
-        |last, sort| address::with_query(&path, &[("q", &search.text), ("sort", sort), ("last", last)]);
-    // Sorting by time is honest only over all tags; a page of many is in the order of their names.
-    let order = (!more && last.is_none()).then(|| Order {
-        by_name: parameters.sort == "name",
-        name_href: here("", "name"),
-        pushed_href: here("", ""),
+    let list = List::new(view.as_ref(), fields);
+    let here = |sort: &str, reverse: &str, page: &str, hidden: &str| {
+        let parameters = [
+            ("q", &*list.search.text),
+            ("sort", sort),
+            ("reverse", reverse),
+            ("page", page),
+            ("all", hidden),
+        ];
+        address::with_query(&path, &parameters)
+    };
+    let (reverse, hidden) = (if list.reverse { "1" } else { "" }, if list.with_hidden { "1" } else { "" });
+    let (shown, pages) =
+        Pages::of(list.places.len(), fields.page(), |page| here(list.sort, reverse, page, hidden));
+    let columns = ["tag", "size", "created", "pushed"].map(|column| {
+        let is_sorted = list.sort == column || (list.sort.is_empty() && column == "pushed");
+        Column::new(column, is_sorted, list.reverse, |reverse| here(column, reverse, "", hidden))
     });
-    if order.as_ref().is_some_and(|order| !order.by_name) {
-        details.sort_by_key(|detail| Reverse(detail.pushed));
-    }
+    let host = &viewer.frame.host;
+    let tags = match &view {
+        Some(view) => {
+            let wanted = list.places[shown].iter().map(|place| view.tags()[*place as usize].clone());
+            let fresh = ui.registry.fresh_tags(view, wanted.collect()).await?;
+            fresh.iter().map(|(tag, entry)| TagRow::new(host, view, tag, entry.as_ref())).collect()
+        }
+        None => Vec::new(),
+    };
+    let prefix = format!("{name}/");
     Ok(RepositoryPage {
         frame: viewer.frame.clone(),
         name: name.to_string(),
         crumbs: crumbs(name),
-        is_repository,
-        tags: details.iter().map(|detail| TagRow::new(host, name, detail)).collect(),
-        order,
-        first: last.map(|_| here("", "")),
-        next: tags.last().filter(|_| more).map(|last| here(last.as_str(), "")),
-        below,
-        more_below: more_below
-            .then(|| address::with_query(address::CATALOGUE, &[("q", &format!("{name}/"))])),
-        pull,
-        query: search.text.clone(),
+        notice: super::actions::notice(fields),
+        is_repository: view.is_some(),
+        facts: view.as_ref().map(|view| RepositoryFacts::new(host, view)),
+        columns: columns.into(),
+        tags,
+        pages,
+        hidden: list.hidden,
+        show_hidden: (list.hidden > 0).then(|| here(list.sort, reverse, "", "1")),
+        hide: list.with_hidden.then(|| here(list.sort, reverse, "", "")),
+        can_delete: viewer.may_delete(ui, name),
+        namespaces: namespaces(&below, &prefix).0,
+        more_below: (below.len() > PAGE_ROWS)
+            .then(|| address::with_query(address::CATALOGUE, &[("q", &prefix)])),
+        below: ui.rows(&below[..below.len().min(PAGE_ROWS)]),
+        sort: list.sort.to_owned(),
+        query: list.search.text,
         path: path.clone(),
     })
 }
 
-impl Ui {
-    /// The first tags after `last` that are searched for, at most a page, and whether there are more; `None`
-    /// when there is no such repository.
-    async fn tags(
-        &self,
-        name: &RepositoryName,
-        last: Option<&str>,
-        search: &Search,
-    ) -> Result<Option<(Vec<Tag>, bool)>, Failure> {
-        let step = if search.is_empty() { PAGE_ROWS + 1 } else { SEARCH_STEP };
-        let (mut found, mut last) = (Vec::new(), last.map(str::to_owned));
-        loop {
-            let page = match self.registry.tags(name, last.as_deref(), step).await {
-                Ok(page) => page,
-                Err(RegistryError::NameUnknown(_)) => return Ok(None),
-                Err(error) => return Err(error.into()),
-            };
-            last = page.items.last().map(Tag::to_string);
-            let room = PAGE_ROWS + 1 - found.len();
-            found.extend(page.items.into_iter().filter(|tag| search.finds(tag.as_str())).take(room));
-            if found.len() > PAGE_ROWS || !page.more || last.is_none() {
-                let more = found.len() > PAGE_ROWS;
-                found.truncate(PAGE_ROWS);
-                return Ok(Some((found, more)));
+/// Which tags are listed, and how.
+struct List<'a> {
+    search: Search,
+    sort: &'a str,
+    reverse: bool,
+    with_hidden: bool,
+    /// Places in the view, in order.
+    places: Vec<u32>,
+    hidden: usize,
+}
+
+impl<'a> List<'a> {
+    fn new(view: Option<&Arc<RepositoryView>>, fields: &'a Fields) -> Self {
+        let search = Search::new(fields.get("q"));
+        let (sort, order) = match fields.get("sort") {
+            "tag" => ("tag", TagOrder::Name),
+            "created" => ("created", TagOrder::Created),
+            "size" => ("size", TagOrder::Size),
+            _ => ("", TagOrder::Pushed),
+        };
+        let (reverse, with_hidden) = (fields.get("reverse") == "1", fields.get("all") == "1");
+        let (mut places, mut hidden) = (Vec::new(), 0);
+        if let Some(view) = view {
+            for place in view.ordered(order) {
+                let tag = view.tags()[*place as usize].tag.as_str();
+                if !search.is_empty() && !search.finds(tag) {
+                    continue;
+                }
+                if !with_hidden && described_by_tag(tag).is_some() {
+                    hidden += 1;
+                } else {
+                    places.push(*place);
+                }
             }
+            if reverse {
+                places.reverse();
+            }
+        }
+        Self { search, sort, reverse, with_hidden, places, hidden }
+    }
+}
+
+/// The digest that a tag of cosign's is about, and what it holds: `sha256-<hex>.sig`; nothing after the hex is the list
+/// of referrers of clients of registry:2.
+pub(super) fn described_by_tag(tag: &str) -> Option<(Digest, &str)> {
+    let (algorithm, rest) = tag.split_once('-')?;
+    let (hex, what) = rest.split_once('.').unwrap_or((rest, ""));
+    let digest = format!("{algorithm}:{hex}").parse().ok()?;
+    matches!(what, "" | "sig" | "att" | "sbom").then_some((digest, what))
+}
+
+impl Ui {
+    /// A repository, if there is one and the viewer may see it.
+    pub(super) async fn view_for(
+        &self,
+        viewer: &Viewer,
+        name: &RepositoryName,
+    ) -> Result<Option<Arc<RepositoryView>>, Failure> {
+        if !viewer.may_see(self, name) {
+            return Ok(None);
+        }
+        match self.registry.repository_view(name).await {
+            Ok(view) => Ok(Some(view)),
+            Err(RegistryError::NameUnknown(_)) => Ok(None),
+            Err(error) => Err(error.into()),
         }
     }
 }
 
-/// The plain way to get what a tag names; `None` when it is not known what that is.
-fn pull_command(host: &str, name: &RepositoryName, detail: &TagDetail) -> Option<String> {
-    let commands = detail.summary.as_ref()?.commands(host, name, &Reference::Tag(detail.tag.clone()));
-    commands.into_iter().next().map(|command| command.line)
+impl RepositoryFacts {
+    fn new(host: &str, view: &RepositoryView) -> Self {
+        let newest = view.newest();
+        Self {
+            tags: view.tags().len(),
+            manifests: view.manifests().count(),
+            logical: display::size(view.logical_bytes()),
+            stored: display::size(view.stored_bytes()),
+            pull: newest.map(|tag| pull_command(host, view, tag)),
+            newest: newest.map(|tag| tag.tag.to_string()),
+        }
+    }
+}
+
+/// The plain way to get what a tag names.
+fn pull_command(host: &str, view: &RepositoryView, tag: &TagView) -> String {
+    let name = view.name();
+    match tag.manifest.as_ref().map(|manifest| &manifest.kind) {
+        Some(ManifestKindView::Artifact(kind)) if short_kind(kind) == Some("Helm chart") => {
+            format!("helm pull oci://{host}/{name} --version {}", tag.tag.as_str().replace('_', "+"))
+        }
+        Some(ManifestKindView::Artifact(_)) => format!("oras pull {host}/{name}:{}", tag.tag),
+        _ => format!("docker pull {host}/{name}:{}", tag.tag),
+    }
 }
 
 impl TagRow {
-    fn new(host: &str, name: &RepositoryName, detail: &TagDetail) -> Self {
-        let reference = Reference::Tag(detail.tag.clone());
-        let summary = detail.summary.as_deref();
-        let platforms = summary.map(|summary| summary.platforms.as_slice()).unwrap_or_default();
+    fn new(host: &str, view: &RepositoryView, tag: &TagView, entry: Option<&JournalEntry>) -> Self {
+        let name = view.name();
+        let page = |reference| Target::Image(name.clone(), reference).path();
+        let manifest = tag.manifest.as_deref();
+        let platforms = manifest.map(|manifest| manifest.platforms.as_slice()).unwrap_or_default();
         Self {
-            tag: detail.tag.to_string(),
-            pull: pull_command(host, name, detail),
-            href: Target::Image(name.clone(), reference).path(),
-            digest: ShownDigest::new(&detail.digest),
-            digest_href: Target::Image(name.clone(), Reference::Digest(detail.digest.clone())).path(),
-            kind: summary.map_or_else(|| "not shown".to_owned(), image::kind),
+            tag: tag.tag.to_string(),
+            href: page(Reference::Tag(tag.tag.clone())),
+            pull: pull_command(host, view, tag),
+            digest: ShownDigest::new(&tag.digest),
+            digest_href: page(Reference::Digest(tag.digest.clone())),
+            kind: manifest.map_or_else(|| "not shown".to_owned(), kind_of_view),
             platforms: platforms.iter().take(SHOWN_PLATFORMS).cloned().collect(),
             more_platforms: platforms.len().saturating_sub(SHOWN_PLATFORMS),
-            size: summary.map(|summary| display::size(summary.compressed_size)),
-            size_range: summary.and_then(ImageSummary::shown_size_range),
-            created: summary.and_then(|summary| summary.created).and_then(Moment::new),
-            pushed: Moment::of_system(detail.pushed),
+            size: manifest.map(|manifest| display::size(manifest.size)),
+            size_range: manifest.and_then(|manifest| display::size_range(manifest.size_range)),
+            created: manifest.and_then(|manifest| manifest.created).and_then(Moment::new),
+            pushed: Moment::of_system(tag.pushed),
+            by: entry.and_then(|entry| entry.user.clone()),
+            marks: marks(view, &tag.digest),
         }
     }
+}
+
+/// What there is about an image: signatures, bills of materials, other referrers.
+fn marks(view: &RepositoryView, digest: &Digest) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    let mut add = |text: &str| {
+        if !found.iter().any(|known| known == text) {
+            found.push(text.to_owned());
+        }
+    };
+    for (suffix, text) in [("sig", "signed"), ("sbom", "SBOM"), ("att", "attested")] {
+        let tag = format!("{}-{}.{suffix}", digest.algorithm().as_str(), digest.encoded());
+        if tag.parse::<Tag>().is_ok_and(|tag| view.tag(&tag).is_some()) {
+            add(text);
+        }
+    }
+    for referrer in view.referrers_of(digest) {
+        let ManifestKindView::Artifact(kind) = &referrer.kind else { continue };
+        add(match short_kind(kind) {
+            Some("cosign signature" | "Notary signature" | "Sigstore bundle") => "signed",
+            Some("SPDX bill of materials" | "CycloneDX bill of materials") => "SBOM",
+            Some("in-toto attestation") => "attested",
+            _ => "referrers",
+        });
+    }
+    found
 }
 
 #[cfg(test)]
@@ -203,5 +323,16 @@ mod tests {
         let shown: Vec<_> = crumbs(&name).into_iter().map(|crumb| (crumb.text, crumb.href)).collect();
         let expected = [("a", "/ui/r/a"), ("bc", "/ui/r/a/bc"), ("d", "/ui/r/a/bc/d")];
         assert_eq!(shown, expected.map(|(text, href)| (text.to_owned(), href.to_owned())));
+    }
+
+    #[test]
+    fn tags_about_images_are_known() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for (tag, what) in [(format!("sha256-{hex}.sig"), Some("sig")), (format!("sha256-{hex}"), Some(""))] {
+            assert_eq!(described_by_tag(&tag).map(|(_, what)| what.to_owned()).as_deref(), what);
+        }
+        for tag in ["latest", "sha256-12", "v1-2", &format!("sha256-{hex}.exe")] {
+            assert_eq!(described_by_tag(tag), None, "{tag}");
+        }
     }
 }

@@ -18,6 +18,14 @@ pub(super) enum Failure {
     NotFound,
     /// The visitor may not see it.
     Denied,
+    /// The visitor may see it but not change it.
+    NotYours,
+    /// A form named no tag that is there.
+    NoTags,
+    /// What was to be typed was not.
+    NotTyped,
+    /// A comparison needs two images.
+    TwoImages,
     /// No page takes this method.
     NotAllowed,
     /// A form was sent from another site.
@@ -34,7 +42,8 @@ impl Failure {
     fn status(self) -> StatusCode {
         match self {
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::Denied | Self::OtherSite | Self::StaleForm => StatusCode::FORBIDDEN,
+            Self::Denied | Self::NotYours | Self::OtherSite | Self::StaleForm => StatusCode::FORBIDDEN,
+            Self::NoTags | Self::NotTyped | Self::TwoImages => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -45,6 +54,12 @@ impl Failure {
         match self {
             Self::NotFound => ("Not found", "There is no such repository, image or page here."),
             Self::Denied => ("Not permitted", "You are not permitted to see this."),
+            Self::NotYours => ("Not permitted", "You are not permitted to change this repository."),
+            Self::NoTags => ("No tag chosen", "Choose at least one tag that is there, then try again."),
+            Self::NotTyped => ("Not done", "The name was not the one asked for, so nothing was done."),
+            Self::TwoImages => {
+                ("Two images, please", "A comparison needs two container images with a platform in common.")
+            }
             Self::NotAllowed => ("Not possible", "This page cannot be used that way."),
             Self::OtherSite => ("Refused", "This form was sent from another site, so nothing was done."),
             Self::StaleForm => (

@@ -17,7 +17,10 @@ use super::{
     session::{self, Session},
     visitor::{Frame, Visitor, cookie, cookies, session_cookie},
 };
-use crate::auth::{AuthError, Credentials, Password, UserName};
+use crate::{
+    auth::{AuthError, Credentials, Password, UserName},
+    registry::{Action, JournalEntry},
+};
 
 /// How long a sign-in form that was opened stays good, in seconds.
 const FORM_LIFETIME: u64 = 24 * 3600;
@@ -91,7 +94,10 @@ pub(super) async fn sign_in(
     let credentials = Credentials::new(user.clone(), Password::new(form.password.clone()));
     match ui.authenticator.authenticate(Some(&credentials), visitor.remote).await {
         Ok(_) => {}
-        Err(AuthError::Missing | AuthError::Rejected) => return page(StatusCode::UNAUTHORIZED, WRONG),
+        Err(AuthError::Missing | AuthError::Rejected) => {
+            ui.note_sign_in(Action::SignInFailed, &visitor, user.as_str());
+            return page(StatusCode::UNAUTHORIZED, WRONG);
+        }
         Err(AuthError::Busy | AuthError::Unavailable) => {
             return page(
                 StatusCode::SERVICE_UNAVAILABLE,
@@ -100,6 +106,7 @@ pub(super) async fn sign_in(
         }
     }
     let Some(cookie) = ui.begin_session(user.as_str()) else { return visitor.fail(Failure::Internal) };
+    ui.note_sign_in(Action::SignIn, &visitor, user.as_str());
     let mut response = response::see_other(next);
     response.headers_mut().append(header::SET_COOKIE, cookie);
     forget(&mut response, form_cookie(ui.config.secure), ui.config.secure);
@@ -112,9 +119,7 @@ pub(super) async fn sign_out(
     visitor: Visitor,
     Form(form): Form<SignOutForm>,
 ) -> Response {
-    if let Some(session) = &visitor.session
-        && !session::same_token(&form.token, &ui.sealer.form_token(session))
-    {
+    if visitor.session.is_some() && !visitor.has_token(&form.token) {
         return visitor.fail(Failure::StaleForm);
     }
     let mut response = response::see_other("/ui/login");
@@ -123,7 +128,13 @@ pub(super) async fn sign_out(
 }
 
 impl Ui {
-    fn begin_session(&self, user: &str) -> Option<HeaderValue> {
+    fn note_sign_in(&self, action: Action, visitor: &Visitor, user: &str) {
+        // What is no user's name may be a password typed in the wrong place.
+        let user = Some(user).filter(|user| self.authenticator.session_stamp(user).is_some());
+        self.registry.note(JournalEntry::new(action, user, Some(visitor.remote.0.to_string())));
+    }
+
+    pub(super) fn begin_session(&self, user: &str) -> Option<HeaderValue> {
         let stamp = self.authenticator.session_stamp(user)?;
         let session = Session::start(user, SystemTime::now()).ok()?;
         self.session_cookie(&session, &stamp)

@@ -22,6 +22,7 @@ use super::{
 use crate::{
     auth::{Access, Decision, Identity, RemoteAddress},
     oci::RepositoryName,
+    registry::{Action, JournalEntry},
 };
 
 /// What every page shows around its content.
@@ -29,8 +30,10 @@ use crate::{
 pub(super) struct Frame {
     /// Name of the one who is signed in.
     pub(super) user: Option<String>,
-    /// For the sign-out form.
+    /// For every form that is posted.
     pub(super) form_token: String,
+    /// Whether to lead to what administrators see.
+    pub(super) is_admin: bool,
     /// This server as clients write it.
     pub(super) host: String,
     /// Whether to offer signing in.
@@ -70,17 +73,32 @@ impl FromRequestParts<Arc<Ui>> for Visitor {
             &parts.headers,
             ui.config.listen_port,
         );
+        let requires_sign_in = ui.authenticator.requires_sign_in();
+        let identity = match &session {
+            Some(session) => session.user.parse().ok().map(Identity::User),
+            None => (!requires_sign_in).then_some(Identity::Anonymous),
+        };
+        let is_admin = identity.as_ref().is_some_and(|identity| {
+            ui.policy.authorize(identity, Access::Administer, None) == Decision::Allow
+        });
+        let (form_token, browser) = match &session {
+            Some(session) => (ui.sealer.form_token(session), None),
+            // Where nobody signs in, a form belongs to a random cookie of the browser.
+            None if !requires_sign_in => ui.browser_token(&parts.headers),
+            None => (String::new(), None),
+        };
         let frame = Frame {
             user: session.as_ref().map(|session| session.user.clone()),
-            form_token: session.as_ref().map(|session| ui.sealer.form_token(session)).unwrap_or_default(),
+            form_token,
+            is_admin,
             host,
-            can_sign_in: session.is_none() && ui.authenticator.requires_sign_in(),
+            can_sign_in: session.is_none() && requires_sign_in,
             in_the_clear: !ui.config.secure,
             assets: assets::Addresses::default(),
         };
         let remote = parts.extensions.get().copied();
         let remote = remote.unwrap_or(RemoteAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
-        Ok(Self { frame, remote, session, renewal })
+        Ok(Self { frame, remote, session, renewal: renewal.or(browser) })
     }
 }
 
@@ -95,6 +113,16 @@ impl Visitor {
             response.headers_mut().append(header::SET_COOKIE, cookie.clone());
         }
         response
+    }
+
+    /// Whether a form brought the token that its page gave it.
+    pub(super) fn has_token(&self, given: &str) -> bool {
+        !self.frame.form_token.is_empty() && session::same_token(given, &self.frame.form_token)
+    }
+
+    /// An entry for the journal of something this visitor does.
+    pub(super) fn entry(&self, action: Action) -> JournalEntry {
+        JournalEntry::new(action, self.frame.user.as_deref(), Some(self.remote.0.to_string()))
     }
 
     /// Answers that there is no page.
@@ -151,6 +179,21 @@ impl Viewer {
         self.require(ui, Access::Pull, Some(repository)).is_ok()
     }
 
+    /// Whether this viewer may see every repository.
+    pub(super) fn may_see_all(&self, ui: &Ui) -> bool {
+        self.require(ui, Access::Pull, None).is_ok()
+    }
+
+    /// Whether this viewer may delete from a repository, and the registry takes deletions at all.
+    pub(super) fn may_delete(&self, ui: &Ui, repository: &RepositoryName) -> bool {
+        ui.registry.config().delete_enabled && self.require(ui, Access::Delete, Some(repository)).is_ok()
+    }
+
+    /// Whether this viewer may see what others did and how the server is.
+    pub(super) fn require_admin(&self, ui: &Ui) -> Result<(), Failure> {
+        self.require(ui, Access::Administer, None)
+    }
+
     fn require(&self, ui: &Ui, access: Access, repository: Option<&RepositoryName>) -> Result<(), Failure> {
         match ui.policy.authorize(&self.identity, access, repository) {
             Decision::Allow => Ok(()),
@@ -160,6 +203,17 @@ impl Viewer {
 }
 
 impl Ui {
+    /// The form token of a browser where nobody signs in, and its cookie when that is new.
+    fn browser_token(&self, headers: &HeaderMap) -> (String, Option<HeaderValue>) {
+        let name = if self.config.secure { "__Host-browser" } else { "browser" };
+        if let Some(kept) = cookies(headers, name).find(|value| value.len() == 22) {
+            return (self.sealer.sign_in_token(kept), None);
+        }
+        let Ok(value) = session::random_text() else { return (String::new(), None) };
+        let set = cookie(name, &value, session::IDLE.as_secs() * 24, self.config.secure);
+        (self.sealer.sign_in_token(&value), set)
+    }
+
     /// The cookie that carries a session; `None` when the name in it cannot be.
     pub(super) fn session_cookie(&self, session: &Session, stamp: &[u8; 32]) -> Option<HeaderValue> {
         let token = self.sealer.seal(session, stamp);

@@ -1,7 +1,13 @@
 //! Who may: on every endpoint, before anything else.
 
-use crate::support::{PASSWORD, TestRegistry, assert_oci_error, image};
 use axum::body::Body;
+use pakhuis::{
+    auth,
+    oci::{Algorithm, Digest},
+    registry::Action,
+};
+
+use crate::support::{PASSWORD, TestRegistry, assert_oci_error, image};
 
 const DIGEST: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
@@ -100,4 +106,61 @@ async fn a_cookie_signs_nobody_in() {
         let reply = registry.anonymous().send("GET", "/v2/", &[("cookie", &cookie)], Body::empty()).await;
         assert_eq!(reply.status, 401);
     }
+}
+
+#[tokio::test]
+async fn a_user_whom_rules_name_is_held_to_them() {
+    let registry = TestRegistry::start();
+    let pushed = image(7);
+    for name in ["team/app", "secret/app", "zoo"] {
+        registry.as_user("alice").push(name, "v1", &pushed).await;
+    }
+    let rule = auth::AccessRule::parse(&["bob"], &["team/*", "zoo"], &["pull", "push"]).unwrap();
+    let registry = registry.with_rules(vec![rule]);
+    let (alice, bob) = (registry.as_user("alice"), registry.as_user("bob"));
+    assert_eq!(bob.get("/v2/_catalog").await.json()["repositories"], serde_json::json!(["team/app", "zoo"]));
+    let first = bob.get("/v2/_catalog?n=1").await;
+    assert_eq!(first.json()["repositories"], serde_json::json!(["team/app"]));
+    assert_eq!(
+        bob.get("/v2/_catalog?n=1&last=team/app").await.json()["repositories"],
+        serde_json::json!(["zoo"])
+    );
+    assert_eq!(bob.get("/v2/_catalog?n=2").await.next_page(), None, "what follows is not told of either");
+    assert_eq!(alice.get("/v2/_catalog").await.json()["repositories"].as_array().unwrap().len(), 3);
+    for path in ["/v2/secret/app/tags/list", "/v2/secret/app/manifests/v1", "/v2/no-such/tags/list"] {
+        assert_eq!(bob.get(path).await.status, 403, "{path}");
+    }
+    assert_eq!(bob.get("/v2/team/app/manifests/v1").await.status, 200);
+    assert_eq!(bob.delete("/v2/team/app/manifests/v1").await.status, 403);
+    let layer = Digest::of(Algorithm::Sha256, &pushed.blobs[1]);
+    for (from, status) in [("&from=secret/app", 202), ("", 202), ("&from=team/app", 201), ("", 202)] {
+        let path = format!("/v2/team/new/blobs/uploads/?mount={layer}{from}");
+        assert_eq!(bob.post(&path).await.status, status, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn the_journal_says_who_did_what() {
+    let registry = TestRegistry::start();
+    let (one, two) = (image(1), image(2));
+    registry.as_user("alice").push("team/app", "v1", &one).await;
+    registry.as_user("bob").push("team/app", "v1", &two).await;
+    registry.as_user("bob").push("team/app", "v1", &two).await;
+    registry.as_user("alice").delete("/v2/team/app/manifests/v1").await;
+    registry.with_password("alice", "wrong").get("/v2/").await;
+    let (entries, more) = registry.registry().journal(0, 10, |_| true).await.unwrap();
+    let told: Vec<_> = entries.iter().map(|entry| (entry.action, entry.user.as_deref())).collect();
+    let alice = Some("alice");
+    let expected = [
+        (Action::SignInFailed, alice),
+        (Action::Untag, alice),
+        (Action::Push, Some("bob")),
+        (Action::Push, alice),
+    ];
+    assert_eq!((told, more), (expected.to_vec(), false), "a push that changes nothing is none");
+    assert_eq!(
+        (entries[2].was.as_ref(), entries[2].now.as_ref()),
+        (Some(&one.digest()), Some(&two.digest()))
+    );
+    assert_eq!(entries[1].was, Some(two.digest()));
 }

@@ -4,6 +4,7 @@
 //! failures, one flight per key ([`flights`]), a place in the queue ([`queue`]), one hash, and after a failure a
 //! pause ([`slowdown`]). [`reload`] follows the file.
 
+mod change_password;
 mod flights;
 mod keys;
 mod queue;
@@ -20,6 +21,8 @@ use std::{
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
+
+pub use change_password::ChangeError;
 
 use self::{
     flights::Flights,

@@ -1,6 +1,6 @@
 //! The configuration of a container image, and its history joined to its layers (image specification, config.md).
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 use super::{
@@ -9,8 +9,11 @@ use super::{
 };
 use crate::oci::Descriptor;
 
+/// Most entries kept of an artifact's configuration.
+const MAX_DETAILS: usize = 20;
+
 /// What an image does when it is run, as far as its configuration says.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageConfig {
     /// Operating system; empty when not said.
     pub os: String,
@@ -19,6 +22,7 @@ pub struct ImageConfig {
     /// Variant of the architecture; empty when there is none.
     pub variant: String,
     /// When it was built, as it claims.
+    #[serde(with = "super::moment")]
     pub created: Option<OffsetDateTime>,
     /// Who made it; empty when not said.
     pub author: String,
@@ -43,13 +47,14 @@ pub struct ImageConfig {
 }
 
 /// A step of the build, with the layer it made.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Step {
     /// The instruction; empty when the history does not say.
     pub instruction: String,
     /// What the builder remarked.
     pub comment: String,
     /// When, as it claims.
+    #[serde(with = "super::moment")]
     pub created: Option<OffsetDateTime>,
     /// The layer; `None` for a step that only changed the configuration.
     pub layer: Option<Layer>,
@@ -157,6 +162,12 @@ impl Event {
             },
         }
     }
+}
+
+/// What the configuration of an artifact says of it: its texts, in its order.
+pub(super) fn details(bytes: &[u8]) -> Vec<(String, String)> {
+    let value: Value = serde_json::from_slice(bytes).unwrap_or_default();
+    value.pairs().into_iter().filter(|(_, text)| !text.is_empty()).take(MAX_DETAILS).collect()
 }
 
 /// The history with the layers it made, in order, and then the layers it does not account for.

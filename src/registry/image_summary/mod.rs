@@ -11,6 +11,7 @@ mod tests;
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use time::OffsetDateTime;
 
 pub use config::{ImageConfig, Step};
@@ -24,13 +25,17 @@ pub const MAX_ENTRIES: usize = 500;
 /// Largest image configuration worth reading, in bytes; callers pass `None` for a larger one.
 pub const MAX_CONFIG: u64 = 1 << 20;
 
+/// One of the four media types of manifests.
+pub type MediaType = &'static str;
+
 /// A manifest at a glance.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageSummary {
     /// Digest of the manifest.
     pub digest: Digest,
     /// Its media type.
-    pub media_type: &'static str,
+    #[serde(serialize_with = "write_type", deserialize_with = "read_type")]
+    pub media_type: MediaType,
     /// Its own size in bytes.
     pub manifest_size: u64,
     /// What it is.
@@ -40,15 +45,19 @@ pub struct ImageSummary {
     /// What a client transfers, in bytes: configuration and layers, compressed; of an index, all children known.
     pub compressed_size: u64,
     /// When it was built, as its configuration or annotation claims; of an index, the newest of its children.
+    #[serde(with = "moment")]
     pub created: Option<OffsetDateTime>,
     /// Annotations of the manifest.
     pub annotations: Vec<(String, String)>,
     /// The manifest it refers to.
     pub subject: Option<Digest>,
+    /// Every blob it names, each once: configuration and layers.
+    #[serde(default)]
+    pub blobs: Vec<(Digest, u64)>,
 }
 
 /// The three things a manifest can be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SummaryKind {
     /// A container image.
     Image(ImageFacts),
@@ -59,7 +68,7 @@ pub enum SummaryKind {
 }
 
 /// What only an image has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ImageFacts {
     /// Digest of the configuration, which `docker images` shows as the image's id.
     pub config_digest: Digest,
@@ -72,7 +81,7 @@ pub struct ImageFacts {
 }
 
 /// What only an index has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct IndexFacts {
     /// Its entries.
     pub children: Vec<Child>,
@@ -83,7 +92,7 @@ pub struct IndexFacts {
 }
 
 /// An entry of an index.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Child {
     /// Digest of the manifest.
     pub digest: Digest,
@@ -98,11 +107,12 @@ pub struct Child {
     /// Compressed size in bytes, when the child is in the repository.
     pub compressed_size: Option<u64>,
     /// When it was built.
+    #[serde(with = "moment")]
     pub created: Option<OffsetDateTime>,
 }
 
 /// What only an artifact has.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactFacts {
     /// Its artifact type, else the media type of its configuration.
     pub artifact_type: String,
@@ -110,19 +120,25 @@ pub struct ArtifactFacts {
     pub files: Vec<ArtifactFile>,
     /// How many there are, even when not all are in `files`.
     pub file_count: usize,
+    /// What its configuration says of it, where that is JSON: of a Helm chart its name, version and description.
+    #[serde(default)]
+    pub details: Vec<(String, String)>,
 }
 
 /// A layer of an artifact.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ArtifactFile {
     /// Its name, by the `title` annotation.
     pub title: Option<String>,
+    /// The type of the in-toto statement it holds, as BuildKit and cosign note it.
+    #[serde(default)]
+    pub predicate: Option<String>,
     /// What it is.
     pub blob: Layer,
 }
 
 /// A blob that a manifest lists.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// Its digest.
     pub digest: Digest,
@@ -138,6 +154,7 @@ impl ImageSummary {
     pub fn of_image(digest: Digest, manifest: &Manifest, manifest_size: u64, config: Option<&[u8]>) -> Self {
         let annotations = capped_entries(&manifest.annotations);
         let descriptor = manifest.config.as_ref();
+        let whole_config = config;
         let config = config.filter(|_| is_container_image(manifest)).and_then(ImageConfig::parse);
         let (config, history) = config.unzip();
         let platform = config
@@ -157,6 +174,7 @@ impl ImageSummary {
                 artifact_type: cap(manifest.effective_artifact_type().unwrap_or("unknown")),
                 files: manifest.layers.iter().take(MAX_ENTRIES).map(ArtifactFile::new).collect(),
                 file_count: manifest.layers.len(),
+                details: whole_config.map(config::details).unwrap_or_default(),
             }),
         };
         Self {
@@ -169,6 +187,7 @@ impl ImageSummary {
             created,
             annotations,
             subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
+            blobs: blobs_of(manifest),
         }
     }
 
@@ -209,6 +228,7 @@ impl ImageSummary {
             created: images().filter_map(|child| child.created).max().or_else(|| created(&annotations)),
             annotations,
             subject: manifest.subject.as_ref().map(|subject| subject.digest.clone()),
+            blobs: Vec::new(),
             kind: SummaryKind::Index(IndexFacts {
                 size_range: sizes().min().zip(sizes().max()),
                 child_count: manifest.manifests.len(),
@@ -234,7 +254,7 @@ impl ImageSummary {
                 .map(|file| file.title.as_ref().map_or(0, String::len) + file.blob.media_type.len() + 256)
                 .sum(),
         };
-        512 + pairs(&self.annotations) + kind
+        512 + pairs(&self.annotations) + kind + self.blobs.len() * 128
     }
 }
 
@@ -267,6 +287,7 @@ impl ArtifactFile {
     fn new(layer: &Descriptor) -> Self {
         Self {
             title: layer.annotations.get("org.opencontainers.image.title").map(|title| cap(title)),
+            predicate: layer.annotations.get("in-toto.io/predicate-type").map(|text| cap(text)),
             blob: Layer::new(layer),
         }
     }
@@ -279,6 +300,54 @@ impl Layer {
             media_type: cap(&descriptor.media_type),
             size: descriptor.size,
         }
+    }
+}
+
+/// Most blobs of a manifest that are counted.
+const MAX_BLOBS: usize = 5000;
+
+fn blobs_of(manifest: &Manifest) -> Vec<(Digest, u64)> {
+    let mut blobs: Vec<(Digest, u64)> = Vec::new();
+    for blob in manifest.config.iter().chain(&manifest.layers).take(MAX_BLOBS) {
+        if !blob.is_stored_elsewhere() {
+            blobs.push((blob.digest.clone(), blob.size));
+        }
+    }
+    blobs.sort_unstable();
+    blobs.dedup_by(|one, other| one.0 == other.0);
+    blobs
+}
+
+fn write_type<S: Serializer>(media_type: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(media_type)
+}
+
+fn read_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MediaType, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    let known = [media_type::OCI_MANIFEST, media_type::OCI_INDEX, media_type::DOCKER_MANIFEST];
+    let found = known.into_iter().find(|known| *known == text);
+    Ok(found.unwrap_or(media_type::DOCKER_MANIFEST_LIST))
+}
+
+/// A time, in milliseconds since 1970.
+mod moment {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use time::{Duration, OffsetDateTime};
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<OffsetDateTime>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let since = time.map(|time| (time - OffsetDateTime::UNIX_EPOCH).whole_milliseconds());
+        since.and_then(|since| i64::try_from(since).ok()).serialize(serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<OffsetDateTime>, D::Error> {
+        let since = Option::<i64>::deserialize(deserializer)?;
+        let time = |since| OffsetDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(since));
+        Ok(since.and_then(time))
     }
 }
 

@@ -1,4 +1,5 @@
-// Copy buttons. Made here, so that a page without scripts has none that do nothing; the text stays selectable.
+// Comfort, and nothing that a page needs: copy buttons, choosing several rows, keys. What is made here is absent from
+// a page without scripts, so that nothing there does nothing.
 "use strict";
 (() => {
   const announce = document.getElementById("announce");
@@ -20,12 +21,13 @@
   }
 
   for (const place of document.querySelectorAll("[data-copy]")) {
-    const text = place.querySelector("code").textContent.trimEnd();
+    const text = place.dataset.copy || place.querySelector("code").textContent.trimEnd();
     const button = document.createElement("button");
     button.type = "button";
     button.className = "copy";
     button.textContent = "Copy";
     button.setAttribute("aria-label", "Copy " + text);
+    button.title = text;
     button.addEventListener("click", async () => {
       let said = "Copied";
       try {
@@ -44,9 +46,30 @@
     place.append(button);
   }
 
+  // All rows at once, and with Shift all between two.
+  const boxes = [...document.querySelectorAll(".choose td input[type=checkbox]")];
+  const head = document.querySelector(".choose th.check");
+  if (boxes.length > 1 && head) {
+    const all = document.createElement("input");
+    all.type = "checkbox";
+    all.setAttribute("aria-label", "Choose all on this page");
+    all.addEventListener("change", () => boxes.forEach((box) => (box.checked = all.checked)));
+    head.replaceChildren(all);
+    let last = null;
+    boxes.forEach((box, index) =>
+      box.addEventListener("click", (event) => {
+        if (event.shiftKey && last !== null) {
+          const [from, to] = [Math.min(last, index), Math.max(last, index)];
+          for (const between of boxes.slice(from, to + 1)) between.checked = box.checked;
+        }
+        last = index;
+      }),
+    );
+  }
+
   document.addEventListener("keydown", (event) => {
     const field = document.getElementById("q");
-    const typing = event.target.closest("input, textarea, select");
+    const typing = event.target.closest("input:not([type=checkbox]), textarea, select");
     if (event.key === "/" && field && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();
       field.focus();

@@ -1,7 +1,12 @@
 //! An image, index or artifact: how to use it, what it is, what it is made of.
 
+mod dockerfile;
+mod history;
 mod kind;
+mod raw;
 mod rows;
+mod secrets;
+mod surroundings;
 
 use std::sync::Arc;
 
@@ -10,27 +15,30 @@ use askama::Template;
 use super::{
     Ui, address,
     address::Target,
-    commands::{self, Command},
+    commands::{self, Group},
     display::{self, Moment, ShownDigest},
+    fields::Fields,
     repository::{Crumb, crumbs},
     response::Failure,
     visitor::{Frame, Viewer},
 };
 use crate::{
-    oci::{Reference, RepositoryName},
+    oci::{Digest, Reference, RepositoryName},
     registry::{
         RegistryError,
         image_summary::{ArtifactFacts, Child, ImageSummary, SummaryKind},
     },
 };
+use history::HistoryRow;
 use kind::artifact_kind;
-pub(super) use kind::kind;
-use rows::{ChildRow, Fact, FileRow, ImageView, Link, PlatformLink, ReferrerRow};
+pub(super) use kind::{kind, kind_of_view, short_kind};
+pub(super) use raw::page as raw_page;
+use rows::{ChildRow, FileRow, ImageView, LayerUses, Link, PlatformLink};
+pub(super) use rows::{Fact, PageLink};
+use surroundings::Surroundings;
 
-/// Most of a manifest shown, in bytes.
-const SHOWN_MANIFEST: usize = 64 * 1024;
-/// Most referrers listed.
-const SHOWN_REFERRERS: usize = 100;
+/// Images shown of those that have a layer.
+const SHOWN_USES: usize = 12;
 
 #[derive(Template)]
 #[template(path = "image.html")]
@@ -40,6 +48,8 @@ pub(super) struct ImagePage {
     /// `:tag` or `@digest`, short.
     suffix: String,
     title: String,
+    /// The reference as it stands in an address.
+    text: String,
     crumbs: Vec<Crumb>,
     digest: ShownDigest,
     kind: String,
@@ -49,18 +59,21 @@ pub(super) struct ImagePage {
     created: Option<Moment>,
     subject: Option<Link>,
     platforms: Vec<PlatformLink>,
-    commands: Vec<Command>,
+    commands: Vec<Group>,
     /// The image whose configuration and layers are shown; of an index, the child that was chosen.
     image: Option<ImageView>,
     children: Vec<ChildRow>,
     children_left_out: usize,
+    details: Vec<Fact>,
     files: Vec<FileRow>,
     files_left_out: usize,
     annotations: Vec<Fact>,
-    referrers: Vec<ReferrerRow>,
-    more_referrers: bool,
-    manifest: String,
-    manifest_left_out: Option<String>,
+    around: Surroundings,
+    history: Vec<HistoryRow>,
+    raw_manifest: String,
+    raw_config: Option<String>,
+    untag: Option<String>,
+    delete: Option<String>,
 }
 
 /// The page of a manifest. `platform` chooses a child of an index.
@@ -69,32 +82,41 @@ pub(super) async fn page(
     viewer: &Viewer,
     name: &RepositoryName,
     reference: &Reference,
-    platform: &str,
+    fields: &Fields,
 ) -> Result<ImagePage, Failure> {
     if !viewer.may_see(ui, name) {
         return Err(Failure::NotFound);
     }
-    let manifest = ui.registry.manifest(name, reference).await?;
-    let summary = ui.registry.image_summary(name, &manifest.digest).await?;
-    let chosen = ui.chosen_image(name, &summary, platform).await?;
-    let referrers = ui.registry.referrers(name, &manifest.digest, None, None).await?;
-    let path = Target::Image(name.clone(), reference.clone()).path();
+    let digest = ui.registry.resolve(name, reference).await?;
+    let summary = ui.registry.image_summary(name, &digest).await?;
+    let chosen = ui.chosen_image(name, &summary, fields.get("platform")).await?;
+    let target = Target::Image(name.clone(), reference.clone());
+    let path = target.path();
     let shown_platform = chosen.as_ref().and_then(|image| image.platforms.first());
     let platform_link = |text: &String| PlatformLink {
         href: address::with_query(&path, &[("platform", text)]),
         is_shown: shown_platform == Some(text) && chosen.is_some(),
         text: text.clone(),
     };
-    let shown = display_of_manifest(&manifest.bytes);
-    let (children, children_left_out) = summary.children(name);
+    let image = match &chosen {
+        Some(image) => ImageView::new(image, &ui.layer_uses(viewer, image, &digest).await?),
+        None => None,
+    };
+    let (children, children_left_out) = ui.children(name, &summary).await?;
     let (files, files_left_out) = summary.files();
+    let can_delete = viewer.may_delete(ui, name);
+    let action = |which: &str, key: &str, value: &str| {
+        can_delete.then(|| {
+            address::with_query(&format!("/ui/-/{which}"), &[("repository", name.as_str()), (key, value)])
+        })
+    };
     Ok(ImagePage {
         frame: viewer.frame.clone(),
         name: name.to_string(),
         suffix: suffix(reference),
         title: format!("{name}{}", suffix(reference)),
         crumbs: crumbs(name),
-        digest: ShownDigest::new(&manifest.digest),
+        digest: ShownDigest::new(&digest),
         kind: kind(&summary),
         media_type: summary.media_type,
         size: display::size(summary.compressed_size),
@@ -103,28 +125,39 @@ pub(super) async fn page(
         subject: summary.subject.as_ref().map(|subject| Link::new(name, subject)),
         platforms: summary.platforms.iter().map(platform_link).collect(),
         commands: summary.commands(&viewer.frame.host, name, reference),
-        image: chosen.as_deref().and_then(ImageView::new),
+        image,
         children,
         children_left_out,
+        details: summary.details(),
         files,
         files_left_out,
         annotations: summary.annotations.iter().map(Fact::of_pair).collect(),
-        more_referrers: referrers.more || referrers.items.len() > SHOWN_REFERRERS,
-        referrers: referrers
-            .items
-            .iter()
-            .take(SHOWN_REFERRERS)
-            .map(|referrer| ReferrerRow::new(name, referrer))
-            .collect(),
-        manifest: shown.0,
-        manifest_left_out: shown.1,
+        around: Surroundings::of(ui, name, &digest, reference).await?,
+        history: history::of(ui, name, reference).await?,
+        raw_manifest: address::with_query(&path, &[("show", "manifest")]),
+        raw_config: raw_config(name, chosen.as_deref().unwrap_or(&summary)),
+        untag: match reference {
+            Reference::Tag(tag) => action("untag", "tag", tag.as_str()),
+            Reference::Digest(_) => None,
+        },
+        delete: action("delete", "digest", digest.as_str()),
+        text: target.text(),
     })
+}
+
+/// Where the configuration of an image or artifact is shown.
+fn raw_config(name: &RepositoryName, summary: &ImageSummary) -> Option<String> {
+    if matches!(summary.kind, SummaryKind::Index(_)) {
+        return None;
+    }
+    let own = Target::Image(name.clone(), Reference::Digest(summary.digest.clone()));
+    Some(address::with_query(&own.path(), &[("show", "config")]))
 }
 
 impl Ui {
     /// The image whose inside is shown: the manifest itself, or the child of an index that was asked for, or
     /// its only one.
-    async fn chosen_image(
+    pub(super) async fn chosen_image(
         &self,
         name: &RepositoryName,
         summary: &Arc<ImageSummary>,
@@ -141,18 +174,79 @@ impl Ui {
         let Some(child) = facts.children.iter().find(is_wanted) else {
             return if platform.is_empty() { Ok(None) } else { Err(Failure::NotFound) };
         };
-        match self.registry.image_summary(name, &child.digest).await {
+        self.child(name, &child.digest).await
+    }
+
+    /// A child of an index; an index may list what is not stored here.
+    async fn child(
+        &self,
+        name: &RepositoryName,
+        digest: &Digest,
+    ) -> Result<Option<Arc<ImageSummary>>, Failure> {
+        match self.registry.image_summary(name, digest).await {
             Ok(image) => Ok(Some(image)),
-            // An index may list what is not stored here.
             Err(RegistryError::ManifestUnknown(_)) => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
+
+    /// The other images of each layer of one, as far as the viewer may see them.
+    async fn layer_uses(
+        &self,
+        viewer: &Viewer,
+        image: &ImageSummary,
+        digest: &Digest,
+    ) -> Result<Vec<LayerUses>, Failure> {
+        let SummaryKind::Image(facts) = &image.kind else { return Ok(Vec::new()) };
+        let layers: Vec<_> = facts
+            .steps
+            .iter()
+            .filter_map(|step| step.layer.as_ref())
+            .map(|layer| layer.digest.clone())
+            .collect();
+        let all = viewer.may_see_all(self);
+        let wanted = |name: &RepositoryName| all || viewer.may_see(self, name);
+        let uses = self.registry.layer_uses(&layers, digest, SHOWN_USES, wanted).await?;
+        Ok(uses.iter().map(LayerUses::new).collect())
+    }
+
+    /// What an index lists; what attests an image stands under it. And how many are left out.
+    async fn children(
+        &self,
+        name: &RepositoryName,
+        summary: &ImageSummary,
+    ) -> Result<(Vec<ChildRow>, usize), Failure> {
+        let SummaryKind::Index(facts) = &summary.kind else { return Ok((Vec::new(), 0)) };
+        let mut rows = Vec::new();
+        for child in in_order(&facts.children) {
+            let predicates = match &child.attests {
+                Some(_) => self.child(name, &child.digest).await?.map(|found| found.predicates()),
+                None => None,
+            };
+            rows.push(ChildRow::new(name, facts, child, predicates.unwrap_or_default()));
+        }
+        let left_out = facts.child_count.saturating_sub(rows.len());
+        Ok((rows, left_out))
+    }
+}
+
+/// Images, each followed by what attests it, then what attests an image that is not listed.
+fn in_order(children: &[Child]) -> Vec<&Child> {
+    let (attesting, images): (Vec<&Child>, Vec<&Child>) =
+        children.iter().partition(|child| child.attests.is_some());
+    let mut ordered: Vec<&Child> = Vec::new();
+    for image in images {
+        ordered.push(image);
+        ordered.extend(attesting.iter().filter(|child| child.attests.as_ref() == Some(&image.digest)));
+    }
+    let listed = |child: &Child| children.iter().any(|other| Some(&other.digest) == child.attests.as_ref());
+    ordered.extend(attesting.iter().filter(|child| !listed(child)));
+    ordered
 }
 
 impl ImageSummary {
     /// What to type to use it; the first is the plain way to get it.
-    pub(super) fn commands(&self, host: &str, name: &RepositoryName, reference: &Reference) -> Vec<Command> {
+    pub(super) fn commands(&self, host: &str, name: &RepositoryName, reference: &Reference) -> Vec<Group> {
         match &self.kind {
             SummaryKind::Image(_) | SummaryKind::Index(_) => {
                 commands::for_image(host, name, reference, &self.digest)
@@ -172,22 +266,17 @@ impl ImageSummary {
         }
     }
 
-    fn children(&self, name: &RepositoryName) -> (Vec<ChildRow>, usize) {
-        let SummaryKind::Index(facts) = &self.kind else { return (Vec::new(), 0) };
-        // What attests an image stands under it.
-        let mut ordered: Vec<&Child> = Vec::new();
-        let (attesting, images): (Vec<&Child>, Vec<&Child>) =
-            facts.children.iter().partition(|child| child.attests.is_some());
-        for image in images {
-            ordered.push(image);
-            ordered.extend(attesting.iter().filter(|child| child.attests.as_ref() == Some(&image.digest)));
-        }
-        let listed =
-            |child: &Child| facts.children.iter().any(|other| Some(&other.digest) == child.attests.as_ref());
-        ordered.extend(attesting.iter().filter(|child| !listed(child)));
-        let rows: Vec<_> = ordered.into_iter().map(|child| ChildRow::new(name, facts, child)).collect();
-        let left_out = facts.child_count.saturating_sub(rows.len());
-        (rows, left_out)
+    /// What an attestation states, by the types of its statements.
+    fn predicates(&self) -> Vec<String> {
+        let SummaryKind::Artifact(facts) = &self.kind else { return Vec::new() };
+        facts.files.iter().filter_map(|file| file.predicate.as_deref()).map(predicate_name).collect()
+    }
+
+    /// What the configuration of an artifact says.
+    fn details(&self) -> Vec<Fact> {
+        let SummaryKind::Artifact(facts) = &self.kind else { return Vec::new() };
+        let artifact_type = ("artifact type".to_owned(), facts.artifact_type.clone());
+        std::iter::once(&artifact_type).chain(&facts.details).map(Fact::of_pair).collect()
     }
 
     fn files(&self) -> (Vec<FileRow>, usize) {
@@ -198,28 +287,23 @@ impl ImageSummary {
     }
 }
 
-fn suffix(reference: &Reference) -> String {
+fn predicate_name(predicate: &str) -> String {
+    const KNOWN: [(&str, &str); 4] = [
+        ("https://slsa.dev/provenance", "SLSA provenance"),
+        ("https://spdx.dev/Document", "SPDX bill of materials"),
+        ("https://cyclonedx.org/bom", "CycloneDX bill of materials"),
+        ("https://in-toto.io/attestation/vulns", "vulnerabilities"),
+    ];
+    let known = KNOWN.iter().find(|(prefix, _)| predicate.starts_with(prefix));
+    known.map_or_else(
+        || predicate[..predicate.floor_char_boundary(200)].to_owned(),
+        |(_, name)| (*name).to_owned(),
+    )
+}
+
+pub(super) fn suffix(reference: &Reference) -> String {
     match reference {
         Reference::Tag(tag) => format!(":{tag}"),
         Reference::Digest(digest) => format!("@{}", &digest.encoded()[..12]),
-    }
-}
-
-/// The manifest as text, and how large it is when that is not all of it.
-fn display_of_manifest(bytes: &[u8]) -> (String, Option<String>) {
-    let shown = &bytes[..bytes.len().min(SHOWN_MANIFEST)];
-    let left_out = (shown.len() < bytes.len()).then(|| display::size(bytes.len() as u64));
-    (String::from_utf8_lossy(shown).into_owned(), left_out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_large_manifest_is_cut() {
-        let (shown, left_out) = display_of_manifest(&vec![b'a'; 100_000]);
-        assert_eq!((shown.len(), left_out.as_deref()), (SHOWN_MANIFEST, Some("100 kB")));
-        assert_eq!(display_of_manifest(b"{}"), ("{}".to_owned(), None));
     }
 }

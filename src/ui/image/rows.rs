@@ -1,13 +1,17 @@
 //! The parts of an image's page, each from what the registry knows, ready to be written.
 
-use super::kind::artifact_kind;
+use super::{
+    dockerfile::{dockerfile, instruction},
+    kind::artifact_kind,
+    secrets::looks_secret,
+};
 use crate::{
     oci::{
-        Digest, Reference, RepositoryName,
+        Digest, Reference, RepositoryName, Tag,
         media_type::{DOCKER_CONFIG, OCI_CONFIG},
     },
     registry::{
-        Referrer,
+        LayerUse, ManifestKindView, ManifestView,
         image_summary::{
             ArtifactFile, Child, ImageConfig, ImageFacts, ImageSummary, IndexFacts, Step, SummaryKind,
         },
@@ -32,22 +36,38 @@ pub(super) struct PlatformLink {
     pub(super) is_shown: bool,
 }
 
-/// A name, a value, and where it leads when that is on the web.
-pub(super) struct Fact {
-    pub(super) name: String,
-    pub(super) value: String,
-    pub(super) href: Option<String>,
+/// A name, a value, where it leads when that is on the web, and what to heed.
+pub(in crate::ui) struct Fact {
+    pub(in crate::ui) name: String,
+    pub(in crate::ui) value: String,
+    pub(in crate::ui) href: Option<String>,
+    pub(in crate::ui) flag: Option<&'static str>,
+}
+
+/// Other images that have a layer.
+#[derive(Clone, Default)]
+pub(super) struct LayerUses {
+    pub(super) count: usize,
+    pub(super) some: Vec<PageLink>,
+}
+
+/// A link with its text.
+#[derive(Clone, Debug)]
+pub(in crate::ui) struct PageLink {
+    pub(in crate::ui) text: String,
+    pub(in crate::ui) href: String,
 }
 
 pub(super) struct ImageView {
     pub(super) platform: Option<String>,
     pub(super) is_readable: bool,
     pub(super) facts: Vec<Fact>,
-    pub(super) env: Vec<String>,
+    pub(super) env: Vec<Fact>,
     pub(super) labels: Vec<Fact>,
     pub(super) steps: Vec<StepRow>,
     pub(super) layer_count: usize,
     pub(super) layers_size: String,
+    pub(super) dockerfile: Option<String>,
 }
 
 pub(super) struct StepRow {
@@ -64,6 +84,7 @@ pub(super) struct LayerCell {
     /// Part of all layers, 0 to 100, as an attribute of SVG.
     pub(super) share: String,
     pub(super) percent: String,
+    pub(super) uses: LayerUses,
 }
 
 pub(super) struct ChildRow {
@@ -72,6 +93,10 @@ pub(super) struct ChildRow {
     pub(super) link: Link,
     pub(super) size: Option<String>,
     pub(super) created: Option<Moment>,
+    /// Whether it is about the row above.
+    pub(super) is_attestation: bool,
+    /// What it attests.
+    pub(super) predicates: Vec<String>,
 }
 
 pub(super) struct FileRow {
@@ -85,7 +110,27 @@ pub(super) struct ReferrerRow {
     pub(super) kind: String,
     pub(super) link: Link,
     pub(super) size: String,
-    pub(super) created: Option<String>,
+    pub(super) created: Option<Moment>,
+    /// The tag that holds it, where it is found by its tag.
+    pub(super) tag: Option<String>,
+}
+
+impl PageLink {
+    pub(in crate::ui) fn of_tag(name: &RepositoryName, tag: &Tag) -> Self {
+        let href = Target::Image(name.clone(), Reference::Tag(tag.clone())).path();
+        Self { text: tag.to_string(), href }
+    }
+
+    fn of_use(layer_use: &LayerUse) -> Self {
+        let target = Target::Image(layer_use.repository.clone(), Reference::Tag(layer_use.tag.clone()));
+        Self { text: target.text(), href: target.path() }
+    }
+}
+
+impl LayerUses {
+    pub(super) fn new((count, some): &(usize, Vec<LayerUse>)) -> Self {
+        Self { count: *count, some: some.iter().map(PageLink::of_use).collect() }
+    }
 }
 
 impl Link {
@@ -96,13 +141,21 @@ impl Link {
 }
 
 impl Fact {
-    pub(super) fn new(name: &str, value: &str) -> Option<Self> {
-        (!value.is_empty()).then(|| Self { name: name.to_owned(), value: value.to_owned(), href: None })
+    fn new(name: &str, value: &str) -> Option<Self> {
+        let flag = None;
+        (!value.is_empty()).then(|| Self { name: name.to_owned(), value: value.to_owned(), href: None, flag })
+    }
+
+    /// A variable of the environment.
+    fn of_variable(variable: &String) -> Self {
+        let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
+        Self { href: None, ..Self::of_pair(&(name.to_owned(), value.to_owned())) }
     }
 
     /// A label or annotation; it becomes a link only if it is an address on the web.
-    pub(super) fn of_pair((name, value): &(String, String)) -> Self {
-        Self { name: name.clone(), value: value.clone(), href: web_address(value).map(str::to_owned) }
+    pub(in crate::ui) fn of_pair((name, value): &(String, String)) -> Self {
+        let flag = looks_secret(name, value).then_some("looks like a secret");
+        Self { name: name.clone(), value: value.clone(), href: web_address(value).map(str::to_owned), flag }
     }
 }
 
@@ -117,19 +170,26 @@ fn web_address(value: &str) -> Option<&str> {
 }
 
 impl ImageView {
-    pub(super) fn new(summary: &ImageSummary) -> Option<Self> {
+    /// `uses` has an entry for each layer of `summary`, in order.
+    pub(super) fn new(summary: &ImageSummary, uses: &[LayerUses]) -> Option<Self> {
         let SummaryKind::Image(facts) = &summary.kind else { return None };
         let layers = || facts.steps.iter().filter_map(|step| step.layer.as_ref());
         let total = layers().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
+        let mut uses = uses.iter();
+        let mut step_row = |step: &Step| {
+            let uses = step.layer.as_ref().and_then(|_| uses.next()).cloned().unwrap_or_default();
+            StepRow::new(step, total, uses)
+        };
         Some(Self {
             platform: summary.platforms.first().cloned(),
             is_readable: facts.config.is_some(),
             facts: facts.facts(),
-            env: facts.config.as_ref().map(|config| config.env.clone()).unwrap_or_default(),
+            env: facts.config.iter().flat_map(|config| &config.env).map(Fact::of_variable).collect(),
             labels: facts.config.iter().flat_map(|config| &config.labels).map(Fact::of_pair).collect(),
-            steps: facts.steps.iter().map(|step| StepRow::new(step, total)).collect(),
+            steps: facts.steps.iter().map(&mut step_row).collect(),
             layer_count: facts.layer_count,
             layers_size: display::size(total),
+            dockerfile: dockerfile(summary),
         })
     }
 }
@@ -169,7 +229,7 @@ fn exec_form(words: &[String]) -> String {
 }
 
 impl StepRow {
-    pub(super) fn new(step: &Step, total: u64) -> Self {
+    fn new(step: &Step, total: u64, uses: LayerUses) -> Self {
         let clean = instruction(&step.instruction);
         let clean = if clean.is_empty() { step.comment.as_str() } else { clean };
         let is_long = clean.len() > SHORT_INSTRUCTION || clean.lines().count() > 3;
@@ -184,6 +244,7 @@ impl StepRow {
                     digest: ShownDigest::new(&layer.digest),
                     media_type: layer.media_type.clone(),
                     size: display::size(layer.size),
+                    uses,
                     share: format!("{share:.2}"),
                     percent: if share > 0.0 && share < 1.0 {
                         "< 1".to_owned()
@@ -196,14 +257,13 @@ impl StepRow {
     }
 }
 
-/// The instruction without what the builders put around it.
-fn instruction(text: &str) -> &str {
-    let text = text.trim().strip_prefix("/bin/sh -c #(nop)").unwrap_or(text).trim();
-    text.strip_suffix("# buildkit").unwrap_or(text).trim()
-}
-
 impl ChildRow {
-    pub(super) fn new(name: &RepositoryName, facts: &IndexFacts, child: &Child) -> Self {
+    pub(super) fn new(
+        name: &RepositoryName,
+        facts: &IndexFacts,
+        child: &Child,
+        predicates: Vec<String>,
+    ) -> Self {
         let attested = child.attests.as_ref().map(|attested| {
             let image = facts.children.iter().find(|other| other.digest == *attested);
             image.and_then(|image| image.platform.clone()).unwrap_or_else(|| "an image not listed".to_owned())
@@ -228,6 +288,8 @@ impl ChildRow {
             link: Link::new(name, &child.digest),
             size: child.compressed_size.map(display::size),
             created: child.created.and_then(Moment::new),
+            is_attestation: child.attests.is_some(),
+            predicates,
         }
     }
 }
@@ -244,19 +306,21 @@ impl FileRow {
 }
 
 impl ReferrerRow {
-    pub(super) fn new(name: &RepositoryName, referrer: &Referrer) -> Self {
+    pub(super) fn new(name: &RepositoryName, referrer: &ManifestView, tag: Option<&Tag>) -> Self {
         let cut = |text: &str| text[..text.floor_char_boundary(200)].to_owned();
-        let artifact_type = referrer.artifact_type.as_deref().unwrap_or_default();
-        let kind = match artifact_kind(artifact_type) {
-            "artifact" if !artifact_type.is_empty() => cut(artifact_type),
-            known => known.to_owned(),
+        let kind = match &referrer.kind {
+            ManifestKindView::Artifact(artifact_type) => match artifact_kind(artifact_type) {
+                "artifact" if !artifact_type.is_empty() => cut(artifact_type),
+                known => known.to_owned(),
+            },
+            _ => super::kind::kind_of_view(referrer),
         };
-        let created = referrer.annotations.get("org.opencontainers.image.created");
         Self {
             kind,
             link: Link::new(name, &referrer.digest),
             size: display::size(referrer.size),
-            created: created.map(|created| cut(created)),
+            created: referrer.created.and_then(Moment::new),
+            tag: tag.map(ToString::to_string),
         }
     }
 }
@@ -287,12 +351,5 @@ mod tests {
         ] {
             assert_eq!(web_address(value), None, "{value:?}");
         }
-    }
-
-    #[test]
-    fn what_builders_add_is_taken_off() {
-        assert_eq!(instruction("/bin/sh -c #(nop)  CMD [\"sh\"]"), "CMD [\"sh\"]");
-        assert_eq!(instruction("RUN /bin/sh -c make # buildkit"), "RUN /bin/sh -c make");
-        assert_eq!(instruction(""), "");
     }
 }

@@ -54,6 +54,12 @@ impl TestRegistry {
         Self::build(Arc::new(directory), config, limits, auth_config)
     }
 
+    /// The same users on the same volume, with rules on who may do what.
+    pub(crate) fn with_rules(&self, access: Vec<auth::AccessRule>) -> Self {
+        let auth_config = auth::Config { access, ..self.auth_config.clone() };
+        Self::build(self.directory.clone(), registry::Config::default(), Limits::default(), auth_config)
+    }
+
     /// A registry without authentication.
     pub(crate) fn open_to_all() -> Self {
         Self::open_to_all_in(tempfile::tempdir().unwrap())

@@ -1,6 +1,12 @@
 //! A browser without a screen or scripts: keeps cookies, sends forms, follows redirects when told to.
 
-use std::{collections::BTreeMap, net::Ipv4Addr, path::Path};
+use std::{
+    collections::BTreeMap,
+    net::Ipv4Addr,
+    path::Path,
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{Router, body::Body};
 use http::{HeaderMap, Request, StatusCode, header};
@@ -19,29 +25,39 @@ pub(crate) const KEY: [u8; 32] = [42; 32];
 
 /// A server of `registry` whose users are in `htpasswd`; without it, anybody may look.
 pub(crate) fn pages(registry: &Registry, htpasswd: Option<&Path>) -> Router {
-    let config =
-        auth::Config { htpasswd: htpasswd.map(Path::to_path_buf), bcrypt_cost: 4, ..auth::Config::default() };
+    pages_of(registry, auth::Config { htpasswd: htpasswd.map(Path::to_path_buf), ..auth::Config::default() })
+}
+
+/// The same with rules.
+pub(crate) fn pages_of(registry: &Registry, config: auth::Config) -> Router {
+    let config = auth::Config { bcrypt_cost: 4, ..config };
     let policy = Policy::new(&config);
     let ca = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n\
         -----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
+    let in_a_year = SystemTime::now() + Duration::from_secs(365 * 24 * 3600);
     ui::router(UiState {
         registry: registry.clone(),
         authenticator: Authenticator::open(config).unwrap(),
         policy,
         config: ui::Config {
-            external_host: None,
-            listen_port: 5000,
             ca_certificate: Some(ca.to_vec()),
             session_key: KEY,
-            secure: true,
+            certificate_ends: Some(Arc::new(move || Some(in_a_year))),
+            ..ui::Config::default()
         },
     })
 }
 
 /// The htpasswd file with one user.
 pub(crate) fn write_user(file: &Path, user: &str, password: &str) {
+    write_users(file, &[user], password);
+}
+
+/// The htpasswd file with users of one password.
+pub(crate) fn write_users(file: &Path, users: &[&str], password: &str) {
     let hash = bcrypt::hash_with_result(password, 4).unwrap().format_for_version(bcrypt::Version::TwoY);
-    std::fs::write(file, format!("{user}:{hash}\n")).unwrap();
+    let lines: String = users.iter().map(|user| format!("{user}:{hash}\n")).collect();
+    std::fs::write(file, lines).unwrap();
 }
 
 pub(crate) struct Browser {
@@ -58,6 +74,23 @@ pub(crate) struct Answer {
 impl Answer {
     pub(crate) fn location(&self) -> &str {
         self.headers[header::LOCATION].to_str().unwrap()
+    }
+
+    /// The fields of the form that posts to `action`, as the page has them.
+    pub(crate) fn fields(&self, action: &str) -> Vec<(String, String)> {
+        let form = self.text.split(&format!("action=\"{action}\"")).nth(1).expect("the form");
+        let form = form.split("</form>").next().unwrap();
+        let inputs = super::markup::elements(&format!(
+            "<!doctype html><form{}</form>",
+            &form[form.find('>').unwrap()..]
+        ));
+        let inputs = inputs.iter().filter(|element| element.name == "input");
+        let kept =
+            inputs.filter(|input| input.get("type") != Some("checkbox") || input.get("checked").is_some());
+        kept.map(|input| {
+            (input.get("name").unwrap().to_owned(), input.get("value").unwrap_or_default().to_owned())
+        })
+        .collect()
     }
 
     /// The value of a hidden field of the form that posts to `action`.

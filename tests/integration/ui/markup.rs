@@ -88,8 +88,10 @@ pub(crate) fn check(path: &str, html: &str) -> (String, Vec<String>) {
     assert_eq!(of("table").count(), of("caption").count(), "{path}: a caption for each table");
     assert!(of("th").all(|header| header.get("scope").is_some()), "{path}: scope of each th");
     let labelled: BTreeSet<_> = of("label").filter_map(|label| label.get("for")).collect();
-    for input in of("input").filter(|input| input.get("type") != Some("hidden")) {
-        assert!(input.get("id").is_some_and(|id| labelled.contains(id)), "{path}: no label for {input:?}");
+    for input in of("input").chain(of("select")).filter(|input| input.get("type") != Some("hidden")) {
+        let is_named =
+            input.get("id").is_some_and(|id| labelled.contains(id)) || input.get("aria-label").is_some();
+        assert!(is_named, "{path}: no label for {input:?}");
     }
     let ids: Vec<_> = elements.iter().filter_map(|element| element.get("id")).collect();
     assert_eq!(ids.len(), ids.iter().collect::<BTreeSet<_>>().len(), "{path}: ids are unique: {ids:?}");
@@ -104,6 +106,11 @@ fn links(path: &str, elements: &[Element]) -> Vec<String> {
     let mut links = Vec::new();
     for element in elements {
         for address in ["href", "src", "action"].into_iter().filter_map(|name| element.get(name)) {
+            // Forms have what these need.
+            let is_bare = address.starts_with("/ui/-/") || address == "/ui/compare";
+            if is_bare && !address.contains('?') {
+                continue;
+            }
             if address.starts_with("/ui/") {
                 links.push(address.to_owned());
             } else if !address.starts_with('#') {

@@ -1,7 +1,12 @@
-//! The pages, in process: signing in and out, what is shown to whom, and that every page is sound HTML.
+//! The pages, in process: signing in and out, what is shown to whom, what is done, and that every page is sound HTML.
 
+mod account;
+mod actions;
 mod browser;
+mod data;
+mod lists;
 mod markup;
 mod pages;
+mod rights;
 mod sample;
 mod sign_in;

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use futures_util::stream;
 use pakhuis::{
-    oci::{Algorithm, Digest, Reference, RepositoryName},
+    oci::{Algorithm, Digest, Reference, RepositoryName, Tag},
     registry::{BodyError, Config, Registry},
     storage::{self, Storage},
 };
@@ -30,6 +30,39 @@ impl Sample {
         Self { registry: Registry::new(storage, Config::default()), directory }
     }
 
+    /// Another server of the same volume, which knows nothing yet.
+    pub(crate) fn other_server(&self) -> Registry {
+        self.server_with(|_| {})
+    }
+
+    /// Waits until a server has read all repositories, so that counts are whole on a busy machine too.
+    pub(crate) async fn settle(registry: &Registry) {
+        while registry.catalogue().await.unwrap().unread() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Another server of the same volume with another configuration.
+    pub(crate) fn server_with(&self, change: impl FnOnce(&mut Config)) -> Registry {
+        let storage = Storage::open(storage::Config::new(self.directory.path().join("volume"))).unwrap();
+        let mut config = Config::default();
+        change(&mut config);
+        Registry::new(storage, config)
+    }
+
+    /// The files of the summaries on the volume.
+    pub(crate) fn summaries(&self) -> Vec<std::path::PathBuf> {
+        let mut found = Vec::new();
+        let mut waiting = vec![self.directory.path().join("volume/docker/registry/v2/.pakhuis/summaries")];
+        while let Some(directory) = waiting.pop() {
+            for entry in std::fs::read_dir(directory).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() { waiting.push(path) } else { found.push(path) }
+            }
+        }
+        found
+    }
+
     /// `team/app` with `v1`, `multi` and an SBOM, `hostile/app:v1`, and `big` with 120 tags.
     pub(crate) async fn stored() -> Self {
         let sample = Self::empty();
@@ -48,9 +81,12 @@ impl Sample {
         let layer = sample.blob("hostile/app", ATTACK, b"file", Some(ATTACK)).await;
         let artifact = sample.artifact("hostile/app", ATTACK, layer, None).await;
         sample.manifest("hostile/app", Some("artifact"), &artifact).await;
-        for number in 0..120 {
-            sample.image("big", Some(&format!("t{number:03}")), "amd64", "big", json!({})).await;
-        }
+        let image = sample.image("big", Some("t000"), "amd64", "big", json!({})).await;
+        let tags: Vec<Tag> = (1..120).map(|number| format!("t{number:03}").parse().unwrap()).collect();
+        let digest = Reference::Digest(image["digest"].as_str().unwrap().parse().unwrap());
+        let name = "big".parse().unwrap();
+        let manifest = sample.registry.manifest(&name, &digest).await.unwrap();
+        sample.registry.put_manifest(&name, &digest, &tags, None, manifest.bytes).await.unwrap();
         sample
     }
 
@@ -79,7 +115,7 @@ impl Sample {
         self.manifest("team/app", None, &sbom).await;
     }
 
-    async fn image(
+    pub(crate) async fn image(
         &self,
         name: &str,
         tag: Option<&str>,
@@ -108,13 +144,25 @@ impl Sample {
         self.manifest(name, tag, &manifest).await
     }
 
-    async fn artifact(&self, name: &str, artifact_type: &str, layer: Value, subject: Option<Value>) -> Value {
+    pub(crate) async fn artifact(
+        &self,
+        name: &str,
+        artifact_type: &str,
+        layer: Value,
+        subject: Option<Value>,
+    ) -> Value {
         let config = self.blob(name, CONFIG, b"{}", None).await;
         json!({ "schemaVersion": 2, "mediaType": MANIFEST, "artifactType": artifact_type, "config": config,
             "layers": [layer], "subject": subject })
     }
 
-    async fn blob(&self, name: &str, media_type: &str, bytes: &[u8], title: Option<&str>) -> Value {
+    pub(crate) async fn blob(
+        &self,
+        name: &str,
+        media_type: &str,
+        bytes: &[u8],
+        title: Option<&str>,
+    ) -> Value {
         let name: RepositoryName = name.parse().unwrap();
         let digest = Digest::of(Algorithm::Sha256, bytes);
         let upload = self.registry.start_upload(&name, Algorithm::Sha256).await.unwrap();
@@ -124,7 +172,7 @@ impl Sample {
         json!({ "mediaType": media_type, "digest": digest.as_str(), "size": bytes.len(), "annotations": annotations })
     }
 
-    async fn manifest(&self, name: &str, tag: Option<&str>, manifest: &Value) -> Value {
+    pub(crate) async fn manifest(&self, name: &str, tag: Option<&str>, manifest: &Value) -> Value {
         let bytes = Bytes::from(manifest.to_string());
         let digest = Digest::of(Algorithm::Sha256, &bytes);
         let reference = match tag {

@@ -1,0 +1,251 @@
+//! The journal: who moved which tag from what to what, and other things people did. For people to look at.
+//!
+//! An entry is written within a second, on no request's way, into a file of this process on the volume; the files of
+//! other servers are read as they grow. The newest entries are kept in memory. A crash may lose the last second.
+
+mod entry;
+mod memory;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::{Duration, Instant},
+};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+pub use entry::{Action, JournalEntry};
+
+use self::{entry::day_of, memory::Memory};
+use super::{Registry, RegistryError, blocking::Work};
+use crate::{
+    oci::{Digest, RepositoryName, Tag},
+    storage::{JournalFile, Storage, StorageError},
+};
+
+/// How often new entries are written.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+/// How often the files of other servers are looked at, when somebody looks at pages.
+const FOLLOW_EVERY: Duration = Duration::from_secs(2);
+/// How long entries are kept on the volume, in days.
+const KEPT_DAYS: usize = 400;
+/// Most entries that wait to be written: more are lost, and that is logged.
+const MAX_WAITING: usize = 20_000;
+/// Summaries made in one turn.
+const SUMMARIES_A_TURN: usize = 100;
+/// Failed sign-ins noted a minute: a flood of them must not fill the volume.
+const FAILURES_A_MINUTE: u32 = 60;
+
+/// The journal of one process.
+pub(super) struct Journal {
+    writer: String,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    memory: Memory,
+    waiting: Vec<JournalEntry>,
+    /// How far each file of another process has been read.
+    read: BTreeMap<(String, String), u64>,
+    followed: Option<Instant>,
+    is_whole: bool,
+    minute: Option<(Instant, u32)>,
+}
+
+impl Journal {
+    pub(super) fn new() -> Self {
+        Self { writer: Uuid::new_v4().simple().to_string(), state: Mutex::default() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Registry {
+    /// Notes what somebody did. Cheap: it is written later.
+    pub fn note(&self, entry: JournalEntry) {
+        let mut state = self.inner.journal.lock();
+        if entry.action == Action::SignInFailed && !state.may_note_failure() {
+            return;
+        }
+        if state.waiting.len() >= MAX_WAITING {
+            tracing::error!("the journal cannot be written; an entry is lost");
+            return;
+        }
+        state.waiting.push(entry.clone());
+        state.memory.add(entry);
+    }
+
+    /// Writes the journal every second until the end, and what is left then.
+    pub async fn keep_journal(self, until: CancellationToken) {
+        while until.run_until_cancelled(tokio::time::sleep(WRITE_EVERY)).await.is_some() {
+            self.write_journal().await;
+        }
+        self.write_journal().await;
+    }
+
+    /// Writes what has not been written yet.
+    pub async fn write_journal(&self) {
+        let entries = std::mem::take(&mut self.inner.journal.lock().waiting);
+        if entries.is_empty() {
+            return;
+        }
+        let mut days: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        for entry in &entries {
+            days.entry(day_of(entry.at)).or_default().extend(entry.line());
+        }
+        let pushes = entries.iter().filter(|entry| entry.action == Action::Push);
+        let pushed = pushes.filter_map(|entry| Some((entry.repository.clone()?, entry.now.clone()?)));
+        let pushed: Vec<_> = pushed.take(SUMMARIES_A_TURN).collect();
+        let writer = self.inner.journal.writer.clone();
+        let write = move |storage: &Storage| {
+            for (day, lines) in days {
+                storage.append_journal(&day, &writer, &lines)?;
+            }
+            forget_old(storage)
+        };
+        if let Err(error) = self.storage(Work::Lookup, write).await {
+            tracing::warn!(%error, entries = entries.len(), "the journal cannot be written now");
+            let mut state = self.inner.journal.lock();
+            let newer = std::mem::replace(&mut state.waiting, entries);
+            state.waiting.extend(newer);
+            return;
+        }
+        self.summarize_pushed(pushed).await;
+    }
+
+    /// Makes the summaries of what was pushed, so that no page has to; what there is no time for is left to pages.
+    async fn summarize_pushed(&self, pushed: Vec<(RepositoryName, Digest)>) {
+        let summarizer = self.summarizer();
+        let make = move |storage: &Storage| {
+            for (repository, digest) in pushed {
+                if storage.has_manifest(&repository, &digest)? {
+                    summarizer.summarize(storage, &repository, &digest)?;
+                }
+            }
+            Ok(())
+        };
+        if let Err(error) = self.storage(Work::Lookup, make).await {
+            tracing::debug!(%error, "a summary was not made");
+        }
+    }
+
+    /// The newest entries that `wanted` takes, the newest first, and whether there are more. `Ok` with what is known when
+    /// the volume does not answer.
+    pub async fn journal(
+        &self,
+        skip: usize,
+        limit: usize,
+        wanted: impl Fn(&JournalEntry) -> bool,
+    ) -> Result<(Vec<JournalEntry>, bool), RegistryError> {
+        self.follow_journal().await?;
+        let state = self.inner.journal.lock();
+        let mut found = state.memory.newest().filter(|entry| wanted(entry)).skip(skip);
+        let entries: Vec<_> = found.by_ref().take(limit).cloned().collect();
+        Ok((entries, found.next().is_some()))
+    }
+
+    /// What is known of a tag, the newest first.
+    pub async fn tag_history(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        limit: usize,
+    ) -> Result<Vec<JournalEntry>, RegistryError> {
+        self.follow_journal().await?;
+        let state = self.inner.journal.lock();
+        let history = state.memory.of_repository(repository).filter(|entry| entry.tag.as_ref() == Some(tag));
+        Ok(history.take(limit).cloned().collect())
+    }
+
+    /// Who moved tags of a repository last: the newest entry of each.
+    pub(super) fn last_moves(&self, repository: &RepositoryName, tags: &[Tag]) -> Vec<Option<JournalEntry>> {
+        let state = self.inner.journal.lock();
+        tags.iter().map(|tag| state.memory.last_move(repository, tag).cloned()).collect()
+    }
+
+    /// Reads what other servers have written since the last look, unless that was a moment ago.
+    pub(super) async fn follow_journal(&self) -> Result<(), RegistryError> {
+        {
+            let mut state = self.inner.journal.lock();
+            if state.followed.is_some_and(|at| at.elapsed() < FOLLOW_EVERY) {
+                return Ok(());
+            }
+            state.followed = Some(Instant::now());
+        }
+        let registry = self.clone();
+        self.storage(Work::Lookup, move |storage| registry.follow(storage)).await
+    }
+
+    fn follow(&self, storage: &Storage) -> Result<(), StorageError> {
+        let is_first = !self.inner.journal.lock().is_whole;
+        let mut room = memory::CAPACITY;
+        // What is being written may be of the day before.
+        let days = storage.journal_days()?.into_iter().take(if is_first { usize::MAX } else { 2 });
+        for day in days {
+            for file in storage.journal_files(&day)? {
+                if file.writer != self.inner.journal.writer {
+                    room = room.saturating_sub(self.take_new(storage, &file, !is_first)?);
+                }
+            }
+            if room == 0 {
+                break;
+            }
+        }
+        let mut state = self.inner.journal.lock();
+        state.is_whole = true;
+        state.memory.sort();
+        Ok(())
+    }
+
+    /// Takes the entries of a file that were not there before.
+    fn take_new(&self, storage: &Storage, file: &JournalFile, is_news: bool) -> Result<usize, StorageError> {
+        let key = (file.day.clone(), file.writer.clone());
+        let mut offset = self.inner.journal.lock().read.get(&key).copied().unwrap_or_default();
+        let mut taken = 0;
+        while offset < file.size {
+            let bytes = storage.read_journal(file, offset)?;
+            if bytes.is_empty() {
+                break;
+            }
+            offset += bytes.len() as u64;
+            let entries: Vec<_> =
+                bytes.split(|byte| *byte == b'\n').filter_map(JournalEntry::parse).collect();
+            taken += entries.len();
+            let mut state = self.inner.journal.lock();
+            for entry in entries {
+                if let (true, Some(repository), Some(tag)) = (is_news, &entry.repository, &entry.tag) {
+                    self.inner.overviews.touch(repository, tag);
+                }
+                state.memory.add(entry);
+            }
+            state.read.insert(key.clone(), offset);
+        }
+        Ok(taken)
+    }
+}
+
+impl State {
+    fn may_note_failure(&mut self) -> bool {
+        match &mut self.minute {
+            Some((since, count)) if since.elapsed() < Duration::from_secs(60) => {
+                *count += 1;
+                *count <= FAILURES_A_MINUTE
+            }
+            minute => {
+                *minute = Some((Instant::now(), 1));
+                true
+            }
+        }
+    }
+}
+
+fn forget_old(storage: &Storage) -> Result<(), StorageError> {
+    for day in storage.journal_days()?.into_iter().skip(KEPT_DAYS) {
+        storage.remove_journal(&day)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,200 @@
+//! What is stored, at a glance: the tags of a repository with what they name, all repositories, who uses which blob.
+//!
+//! For pages alone, and only a memory: it is read from the volume when somebody looks, and again in the parts that
+//! changed. What this process does is seen at once, what another server does when its journal is read, within three
+//! seconds, and what neither wrote (registry:2) when the list of all is read again. A page of tags reads the tags that it
+//! shows from the volume all the same.
+
+mod catalogue;
+mod manifest_view;
+mod repository_view;
+mod usage;
+mod version_order;
+
+use std::{
+    collections::{HashMap, HashSet, hash_map::RandomState},
+    hash::BuildHasher,
+    sync::{Arc, Mutex, PoisonError},
+    time::Instant,
+};
+
+use moka::sync::Cache;
+
+pub use catalogue::{Catalogue, CatalogueRow};
+pub use manifest_view::{ManifestKindView, ManifestView};
+pub use repository_view::{RepositoryView, TagOrder, TagView};
+pub use usage::{LayerUse, RepositoryBytes, StorageReport};
+
+use self::catalogue::CatalogueState;
+use super::{JournalEntry, Registry, RegistryError, blocking::Work, summaries::Summarizer};
+use crate::{
+    oci::{RepositoryName, Tag},
+    storage::{Storage, StorageError},
+};
+
+/// Memory for what is known of repositories, in bytes.
+const CAPACITY: u64 = 128 << 20;
+/// Repositories of which changes are remembered; beyond that all of each is read again.
+const MAX_TOUCHED: usize = 4096;
+
+/// What is known of each repository.
+pub(super) struct Overviews {
+    views: Cache<RepositoryName, Arc<RepositoryView>>,
+    touched: Mutex<Touched>,
+    /// Two do not read the same repository at once.
+    locks: [Mutex<()>; 32],
+    hasher: RandomState,
+    catalogue: CatalogueState,
+}
+
+#[derive(Default)]
+struct Touched {
+    tags: HashMap<RepositoryName, HashSet<Tag>>,
+    /// What was read before this must be read again whole.
+    all_before: Option<Instant>,
+}
+
+impl Default for Overviews {
+    fn default() -> Self {
+        let weight = |name: &RepositoryName, view: &Arc<RepositoryView>| {
+            u32::try_from(view.weight() + name.as_str().len()).unwrap_or(u32::MAX)
+        };
+        Self {
+            views: Cache::builder().max_capacity(CAPACITY).weigher(weight).build(),
+            touched: Mutex::default(),
+            locks: std::array::from_fn(|_| Mutex::default()),
+            hasher: RandomState::new(),
+            catalogue: CatalogueState::default(),
+        }
+    }
+}
+
+impl Overviews {
+    /// Remembers that a tag was moved, so that it is read again.
+    pub(super) fn touch(&self, repository: &RepositoryName, tag: &Tag) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        if touched.tags.len() >= MAX_TOUCHED {
+            touched.tags.clear();
+            touched.all_before = Some(Instant::now());
+        }
+        touched.tags.entry(repository.clone()).or_default().insert(tag.clone());
+        drop(touched);
+        self.catalogue.touch(repository);
+    }
+
+    /// Remembers that something in a repository changed.
+    pub(super) fn touch_repository(&self, repository: &RepositoryName) {
+        self.catalogue.touch(repository);
+    }
+
+    fn take_touched(&self, repository: &RepositoryName) -> (HashSet<Tag>, Option<Instant>) {
+        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
+        (touched.tags.remove(repository).unwrap_or_default(), touched.all_before)
+    }
+
+    /// A repository as it is now; `None` when there is none. Blocks.
+    fn look(
+        &self,
+        storage: &Storage,
+        summarizer: &Summarizer,
+        name: &RepositoryName,
+    ) -> Result<Option<Arc<RepositoryView>>, StorageError> {
+        let index = usize::try_from(self.hasher.hash_one(name) % 32).unwrap_or_default();
+        let _alone = self.locks[index].lock().unwrap_or_else(PoisonError::into_inner);
+        let (touched, all_before) = self.take_touched(name);
+        let known = self.views.get(name);
+        let is_old = known
+            .as_ref()
+            .is_some_and(|known| known.is_old() || all_before.is_some_and(|before| known.read_at() < before));
+        let known_parts = known.clone().filter(|_| !is_old);
+        match RepositoryView::read(storage, summarizer, name, known_parts, &touched) {
+            Ok(Some(view)) => {
+                if known.is_none_or(|known| !Arc::ptr_eq(&known, &view)) {
+                    self.views.insert(name.clone(), view.clone());
+                }
+                Ok(Some(view))
+            }
+            Ok(None) => {
+                self.views.invalidate(name);
+                Ok(None)
+            }
+            Err(error) => {
+                // What was taken was not read.
+                for tag in touched {
+                    self.touch(name, &tag);
+                }
+                Err(error)
+            }
+        }
+    }
+}
+
+impl Registry {
+    /// A repository with all its tags and what they name.
+    pub async fn repository_view(
+        &self,
+        repository: &RepositoryName,
+    ) -> Result<Arc<RepositoryView>, RegistryError> {
+        self.follow_journal().await?;
+        let (registry, name, summarizer) = (self.clone(), repository.clone(), self.summarizer());
+        let look = move |storage: &Storage| registry.inner.overviews.look(storage, &summarizer, &name);
+        let view = self.storage(Work::Lookup, look).await?;
+        view.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))
+    }
+
+    /// Tags in repositories, at most `most`, that `finds` finds, each with what was given for its repository.
+    /// Repositories that have not been read, or not for long, are passed over.
+    pub fn find_tags<'a, T>(
+        &self,
+        repositories: impl Iterator<Item = (&'a RepositoryName, T)>,
+        most: usize,
+        finds: impl Fn(&str, &T) -> bool,
+    ) -> Vec<(RepositoryName, Tag)> {
+        let mut found = Vec::new();
+        for (name, given) in repositories {
+            let Some(view) = self.inner.overviews.views.get(name) else { continue };
+            let tags = view.tags().iter().filter(|tag| finds(tag.tag.as_str(), &given));
+            found.extend(tags.take(most - found.len()).map(|tag| (name.clone(), tag.tag.clone())));
+            if found.len() >= most {
+                break;
+            }
+        }
+        found
+    }
+
+    /// Who pushed a tag last, as far as the journal says.
+    pub fn pushed_by(&self, repository: &RepositoryName, tag: &Tag) -> Option<String> {
+        self.last_moves(repository, std::slice::from_ref(tag)).pop().flatten().and_then(|entry| entry.user)
+    }
+
+    /// Some tags of a view as they are now, each read from the volume; one that is gone is left out. With each, who
+    /// pushed it, as far as that is known.
+    pub async fn fresh_tags(
+        &self,
+        view: &Arc<RepositoryView>,
+        tags: Vec<TagView>,
+    ) -> Result<Vec<(TagView, Option<JournalEntry>)>, RegistryError> {
+        let (registry, view, summarizer) = (self.clone(), view.clone(), self.summarizer());
+        let look = move |storage: &Storage| {
+            let mut fresh = Vec::with_capacity(tags.len());
+            for tag in tags {
+                match tag.again(storage, &summarizer, &view)? {
+                    Some(now) if now.is_same_as(&tag) => fresh.push(tag),
+                    now => {
+                        registry.inner.overviews.touch(view.name(), &tag.tag);
+                        fresh.extend(now);
+                    }
+                }
+            }
+            Ok((fresh, view))
+        };
+        let (fresh, view) = self.storage(Work::Lookup, look).await?;
+        let names: Vec<Tag> = fresh.iter().map(|tag| tag.tag.clone()).collect();
+        let moves = self.last_moves(view.name(), &names);
+        let by = |(tag, entry): (TagView, Option<JournalEntry>)| {
+            let entry = entry.filter(|entry| entry.now.as_ref() == Some(&tag.digest));
+            (tag, entry)
+        };
+        Ok(fresh.into_iter().zip(moves).map(by).collect())
+    }
+}

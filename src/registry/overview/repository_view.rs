@@ -1,0 +1,302 @@
+//! A repository with all its tags and manifests, as it was a moment ago.
+
+use std::{
+    cmp::Reverse,
+    collections::{HashMap, HashSet},
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant, SystemTime},
+};
+
+use super::{
+    manifest_view::{BlobKey, ManifestView},
+    version_order::version_key,
+};
+use crate::{
+    oci::{Algorithm, Digest, RepositoryName, Tag},
+    registry::summaries::Summarizer,
+    storage::{FileIdentity, Names, Storage, StorageError},
+};
+
+/// After this all of a repository is read again: a registry:2 may have moved tags.
+const OLD_AFTER: Duration = Duration::from_secs(600);
+
+/// How tags are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TagOrder {
+    /// By version, the highest first: `v1.10` before `v1.9`.
+    Name,
+    /// By the last push, the newest first.
+    Pushed,
+    /// By when the image was built, the newest first.
+    Created,
+    /// By size, the largest first.
+    Size,
+}
+
+/// A tag and what it names.
+#[derive(Clone, Debug)]
+pub struct TagView {
+    /// The tag.
+    pub tag: Tag,
+    /// What it names.
+    pub digest: Digest,
+    /// When it was last written, by the clock of the file server.
+    pub pushed: SystemTime,
+    /// What that is; `None` when it cannot be read.
+    pub manifest: Option<Arc<ManifestView>>,
+    file: Option<FileIdentity>,
+}
+
+/// See the module.
+#[derive(Debug)]
+pub struct RepositoryView {
+    name: RepositoryName,
+    /// In byte order.
+    tags: Vec<TagView>,
+    manifests: HashMap<Digest, Arc<ManifestView>>,
+    tag_names: Names,
+    manifest_names: Vec<(Algorithm, Names)>,
+    /// What is stored for it, each blob once, in order.
+    pub(super) blobs: Vec<(BlobKey, u64)>,
+    /// Manifests by what they refer to.
+    referrers: HashMap<Digest, Vec<Arc<ManifestView>>>,
+    logical: u64,
+    orders: [OnceLock<Box<[u32]>>; 4],
+    /// When all of it was read.
+    read_at: Instant,
+}
+
+impl TagView {
+    fn read(
+        storage: &Storage,
+        name: &RepositoryName,
+        tag: &Tag,
+        manifests: impl FnOnce(&Digest) -> Result<Option<Arc<ManifestView>>, StorageError>,
+    ) -> Result<Option<Self>, StorageError> {
+        let Some(link) = storage.read_tag_link(name, tag)? else { return Ok(None) };
+        let manifest = manifests(&link.digest)?;
+        let (digest, pushed, file) = (link.digest, link.written, link.file);
+        Ok(Some(Self { tag: tag.clone(), digest, pushed, manifest, file }))
+    }
+
+    /// The tag as it is now; `None` when it is gone.
+    pub(super) fn again(
+        &self,
+        storage: &Storage,
+        summarizer: &Summarizer,
+        view: &RepositoryView,
+    ) -> Result<Option<Self>, StorageError> {
+        Self::read(storage, &view.name, &self.tag, |digest| match view.manifests.get(digest) {
+            Some(manifest) => Ok(Some(manifest.clone())),
+            None => read_manifest(storage, summarizer, &view.name, digest),
+        })
+    }
+
+    pub(super) fn is_same_as(&self, other: &Self) -> bool {
+        self.digest == other.digest && self.file == other.file
+    }
+}
+
+fn read_manifest(
+    storage: &Storage,
+    summarizer: &Summarizer,
+    name: &RepositoryName,
+    digest: &Digest,
+) -> Result<Option<Arc<ManifestView>>, StorageError> {
+    if !storage.has_manifest(name, digest)? {
+        return Ok(None);
+    }
+    let summary = summarizer.summarize(storage, name, digest)?;
+    Ok(summary.map(|summary| Arc::new(ManifestView::new(&summary))))
+}
+
+impl RepositoryView {
+    /// Reads a repository. Of `known` is taken what cannot have changed: all but the tags in `touched`, and names that
+    /// are new.
+    pub(super) fn read(
+        storage: &Storage,
+        summarizer: &Summarizer,
+        name: &RepositoryName,
+        known: Option<Arc<Self>>,
+        touched: &HashSet<Tag>,
+    ) -> Result<Option<Arc<Self>>, StorageError> {
+        let Some(tag_names) = storage.tag_names(name)? else { return Ok(None) };
+        let manifest_names = storage.manifest_names(name)?;
+        if let Some(known) = &known
+            && touched.is_empty()
+            && known.has_names(&tag_names, &manifest_names)
+        {
+            return Ok(Some(known.clone()));
+        }
+        let mut manifests = HashMap::new();
+        let digests = manifest_names.iter().flat_map(|(algorithm, names)| {
+            names.iter().filter_map(|name| Digest::from_parts(*algorithm, name).ok())
+        });
+        for digest in digests {
+            let manifest = match known.as_ref().and_then(|known| known.manifests.get(&digest)) {
+                Some(manifest) => Some(manifest.clone()),
+                None => read_manifest(storage, summarizer, name, &digest)?,
+            };
+            manifests.extend(manifest.map(|manifest| (digest, manifest)));
+        }
+        let mut tags = Vec::new();
+        for tag in tag_names.iter().filter_map(|name| name.parse::<Tag>().ok()) {
+            let known = known.as_ref().filter(|_| !touched.contains(&tag)).and_then(|known| known.tag(&tag));
+            match known {
+                Some(known) => tags.push(known.clone()),
+                None => {
+                    tags.extend(TagView::read(storage, name, &tag, |digest| {
+                        Ok(manifests.get(digest).cloned())
+                    })?);
+                }
+            }
+        }
+        let read_at = known.map_or_else(Instant::now, |known| known.read_at);
+        Ok(Some(Arc::new(Self::new(name, tags, manifests, (tag_names, manifest_names), read_at))))
+    }
+
+    fn new(
+        name: &RepositoryName,
+        tags: Vec<TagView>,
+        manifests: HashMap<Digest, Arc<ManifestView>>,
+        (tag_names, manifest_names): (Names, Vec<(Algorithm, Names)>),
+        read_at: Instant,
+    ) -> Self {
+        let mut blobs: Vec<_> =
+            manifests.values().flat_map(|manifest| manifest.blobs.iter().copied()).collect();
+        blobs.sort_unstable();
+        blobs.dedup_by_key(|blob| blob.0);
+        let mut referrers: HashMap<Digest, Vec<Arc<ManifestView>>> = HashMap::new();
+        for manifest in manifests.values() {
+            if let Some(subject) = &manifest.subject {
+                referrers.entry(subject.clone()).or_default().push(manifest.clone());
+            }
+        }
+        for found in referrers.values_mut() {
+            found.sort_by_key(|manifest| (Reverse(manifest.created), manifest.digest.clone()));
+        }
+        let sizes = tags.iter().filter_map(|tag| tag.manifest.as_ref()).map(|manifest| manifest.size);
+        Self {
+            name: name.clone(),
+            logical: sizes.fold(0, u64::saturating_add),
+            tags,
+            manifests,
+            tag_names,
+            manifest_names,
+            blobs,
+            referrers,
+            orders: Default::default(),
+            read_at,
+        }
+    }
+
+    fn has_names(&self, tags: &Names, manifests: &[(Algorithm, Names)]) -> bool {
+        self.tag_names.is_same_as(tags)
+            && self.manifest_names.len() == manifests.len()
+            && self
+                .manifest_names
+                .iter()
+                .zip(manifests)
+                .all(|(one, other)| one.0 == other.0 && one.1.is_same_as(&other.1))
+    }
+
+    pub(super) fn is_old(&self) -> bool {
+        self.read_at.elapsed() > OLD_AFTER
+    }
+
+    pub(super) fn read_at(&self) -> Instant {
+        self.read_at
+    }
+
+    /// About how many bytes it takes in memory.
+    pub(super) fn weight(&self) -> usize {
+        let manifests: usize = self.manifests.values().map(|manifest| manifest.weight()).sum();
+        500 + self.tags.len() * 250 + manifests + self.blobs.len() * 32
+    }
+
+    /// The repository.
+    pub fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// Its tags in byte order.
+    pub fn tags(&self) -> &[TagView] {
+        &self.tags
+    }
+
+    /// A tag.
+    pub fn tag(&self, tag: &Tag) -> Option<&TagView> {
+        self.tags.binary_search_by(|known| known.tag.cmp(tag)).ok().map(|index| &self.tags[index])
+    }
+
+    /// A manifest it has.
+    pub fn manifest(&self, digest: &Digest) -> Option<&Arc<ManifestView>> {
+        self.manifests.get(digest)
+    }
+
+    /// Its manifests, in no order.
+    pub fn manifests(&self) -> impl Iterator<Item = &Arc<ManifestView>> {
+        self.manifests.values()
+    }
+
+    /// The tags that name a manifest.
+    pub fn tags_of(&self, digest: &Digest) -> impl Iterator<Item = &Tag> {
+        self.tags.iter().filter(move |tag| tag.digest == *digest).map(|tag| &tag.tag)
+    }
+
+    /// The indexes that list a manifest.
+    pub fn indexes_of(&self, digest: &Digest) -> impl Iterator<Item = &Arc<ManifestView>> {
+        self.manifests.values().filter(move |manifest| manifest.children.contains(digest))
+    }
+
+    /// The manifests that refer to one, the newest first.
+    pub fn referrers_of(&self, digest: &Digest) -> &[Arc<ManifestView>] {
+        self.referrers.get(digest).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The tag pushed last.
+    pub fn newest(&self) -> Option<&TagView> {
+        self.tags.iter().max_by_key(|tag| tag.pushed)
+    }
+
+    /// The bytes of all images as if none shared a layer.
+    pub fn logical_bytes(&self) -> u64 {
+        self.logical
+    }
+
+    /// The bytes stored for it, each blob once.
+    pub fn stored_bytes(&self) -> u64 {
+        self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.1))
+    }
+
+    /// The tags in an order, each as its place in [`Self::tags`]. Made once for each view.
+    pub fn ordered(&self, order: TagOrder) -> &[u32] {
+        let index = match order {
+            TagOrder::Name => 0,
+            TagOrder::Pushed => 1,
+            TagOrder::Created => 2,
+            TagOrder::Size => 3,
+        };
+        self.orders[index].get_or_init(|| self.sort(order))
+    }
+
+    fn sort(&self, order: TagOrder) -> Box<[u32]> {
+        let count = u32::try_from(self.tags.len()).unwrap_or(u32::MAX);
+        let mut places: Vec<u32> = (0..count).collect();
+        let tag = |place: &u32| &self.tags[*place as usize];
+        let manifest = |place: &u32| tag(place).manifest.as_deref();
+        match order {
+            TagOrder::Name => {
+                places.sort_by_cached_key(|place| Reverse(version_key(tag(place).tag.as_str())))
+            }
+            TagOrder::Pushed => places.sort_by_key(|place| Reverse(tag(place).pushed)),
+            TagOrder::Created => {
+                places.sort_by_key(|place| Reverse(manifest(place).and_then(|manifest| manifest.created)));
+            }
+            TagOrder::Size => {
+                places.sort_by_key(|place| Reverse(manifest(place).map(|manifest| manifest.size)))
+            }
+        }
+        places.into()
+    }
+}

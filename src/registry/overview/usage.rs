@@ -1,0 +1,169 @@
+//! Who uses which blob: bytes shared between repositories, and the other images of a layer.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use super::{Catalogue, RepositoryView, manifest_view::BlobKey};
+use crate::{
+    oci::{Digest, RepositoryName, Tag},
+    registry::{Registry, RegistryError},
+};
+
+/// How the bytes of a repository are shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RepositoryBytes {
+    /// The repository.
+    pub name: RepositoryName,
+    /// Tags.
+    pub tags: usize,
+    /// All images by tag as if none shared a layer.
+    pub logical: u64,
+    /// What is stored for it, each blob once.
+    pub stored: u64,
+    /// The part of that which no other repository uses.
+    pub unique: u64,
+}
+
+/// How the bytes of some repositories are shared between them.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StorageReport {
+    /// Each, in the order of the catalogue.
+    pub repositories: Vec<RepositoryBytes>,
+    /// All images by tag as if none shared a layer.
+    pub logical: u64,
+    /// What is stored for all, each blob once.
+    pub stored: u64,
+    /// The part of that which more than one repository uses.
+    pub shared: u64,
+    /// Repositories that have not been read yet, and are not counted.
+    pub unread: usize,
+}
+
+/// Another image that has a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LayerUse {
+    /// Its repository.
+    pub repository: RepositoryName,
+    /// Its tag.
+    pub tag: Tag,
+}
+
+impl Registry {
+    /// How the bytes are shared between the repositories of the catalogue that `wanted` takes: nothing of the others
+    /// counts.
+    pub async fn storage_report(
+        &self,
+        wanted: impl Fn(&RepositoryName) -> bool,
+    ) -> Result<StorageReport, RegistryError> {
+        let catalogue = self.catalogue().await?;
+        let views = self.views(&catalogue, wanted);
+        let mut report = report(&views);
+        report.unread = catalogue.unread();
+        Ok(report)
+    }
+
+    /// For each layer, how many other images have it and some of them. An image is a tag; one that names `not` does not
+    /// count, and nothing in a repository that `wanted` does not take.
+    pub async fn layer_uses(
+        &self,
+        layers: &[Digest],
+        not: &Digest,
+        most: usize,
+        wanted: impl Fn(&RepositoryName) -> bool,
+    ) -> Result<Vec<(usize, Vec<LayerUse>)>, RegistryError> {
+        let catalogue = self.catalogue().await?;
+        let keys: HashMap<BlobKey, usize> =
+            layers.iter().enumerate().map(|(index, layer)| (BlobKey::new(layer), index)).collect();
+        let mut uses = vec![(0, Vec::new()); layers.len()];
+        for view in self.views(&catalogue, wanted) {
+            if !keys.keys().any(|key| view.has_blob(*key)) {
+                continue;
+            }
+            for tag in view.tags() {
+                let Some(manifest) = tag.manifest.as_ref().filter(|_| tag.digest != *not) else { continue };
+                let children = manifest.children.iter().filter(|child| *child != not);
+                let own = std::iter::once(manifest);
+                let all = own.chain(children.filter_map(|child| view.manifest(child)));
+                let found: HashSet<usize> = all
+                    .flat_map(|manifest| &*manifest.blobs)
+                    .filter_map(|(key, _)| keys.get(key).copied())
+                    .collect();
+                for index in found {
+                    let (count, some): &mut (usize, Vec<LayerUse>) = &mut uses[index];
+                    *count += 1;
+                    if some.len() < most {
+                        some.push(LayerUse { repository: view.name().clone(), tag: tag.tag.clone() });
+                    }
+                }
+            }
+        }
+        Ok(uses)
+    }
+
+    /// What can be freed when the manifests `gone` leave a repository: what they need and nothing else that is known
+    /// does, in any repository that `wanted` takes.
+    pub async fn bytes_freed(
+        &self,
+        repository: &RepositoryName,
+        gone: &[Digest],
+        wanted: impl Fn(&RepositoryName) -> bool,
+    ) -> Result<u64, RegistryError> {
+        let catalogue = self.catalogue().await?;
+        let view = self.repository_view(repository).await?;
+        let of = |digest: &Digest| view.manifest(digest).map(|manifest| manifest.blobs.clone());
+        let mut freed: HashMap<BlobKey, u64> = gone.iter().filter_map(of).flat_map(Vec::from).collect();
+        let gone: HashSet<&Digest> = gone.iter().collect();
+        for kept in view.manifests().filter(|manifest| !gone.contains(&manifest.digest)) {
+            for (key, _) in &*kept.blobs {
+                freed.remove(key);
+            }
+        }
+        for other in self.views(&catalogue, |name| name != repository && wanted(name)) {
+            freed.retain(|key, _| !other.has_blob(*key));
+        }
+        Ok(freed.values().fold(0, |sum, size| sum.saturating_add(*size)))
+    }
+
+    /// What is known of the repositories of the catalogue.
+    pub(super) fn views(
+        &self,
+        catalogue: &Catalogue,
+        wanted: impl Fn(&RepositoryName) -> bool,
+    ) -> Vec<Arc<RepositoryView>> {
+        let rows = catalogue.rows().iter().filter(|row| wanted(&row.name));
+        rows.filter_map(|row| self.inner.overviews.views.get(&row.name)).collect()
+    }
+}
+
+impl RepositoryView {
+    fn has_blob(&self, key: BlobKey) -> bool {
+        self.blobs.binary_search_by_key(&key, |blob| blob.0).is_ok()
+    }
+}
+
+fn report(views: &[Arc<RepositoryView>]) -> StorageReport {
+    let mut users: HashMap<BlobKey, (u64, u32)> = HashMap::new();
+    for (key, size) in views.iter().flat_map(|view| &view.blobs) {
+        users.entry(*key).or_insert((*size, 0)).1 += 1;
+    }
+    let repositories = views.iter().map(|view| {
+        let unique = view.blobs.iter().filter(|(key, _)| users.get(key).is_some_and(|user| user.1 == 1));
+        RepositoryBytes {
+            name: view.name().clone(),
+            tags: view.tags().len(),
+            logical: view.logical_bytes(),
+            stored: view.stored_bytes(),
+            unique: unique.fold(0, |sum, blob| sum.saturating_add(blob.1)),
+        }
+    });
+    let sum = |sizes: &mut dyn Iterator<Item = u64>| sizes.fold(0, u64::saturating_add);
+    StorageReport {
+        repositories: repositories.collect(),
+        logical: sum(&mut views.iter().map(|view| view.logical_bytes())),
+        stored: sum(&mut users.values().map(|user| user.0)),
+        shared: sum(&mut users.values().filter(|user| user.1 > 1).map(|user| user.0)),
+        unread: 0,
+    }
+}

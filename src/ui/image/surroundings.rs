@@ -1,0 +1,63 @@
+//! What is around a manifest in its repository: other tags of it, indexes that list it, what refers to it.
+
+use super::rows::{PageLink, ReferrerRow};
+use crate::{
+    oci::{Digest, Reference, RepositoryName},
+    ui::{Ui, address::Target, display::ShownDigest, repository::described_by_tag, response::Failure},
+};
+
+/// Most of each shown.
+const SHOWN: usize = 100;
+
+/// See the module.
+pub(super) struct Surroundings {
+    /// Other tags that name it.
+    pub(super) tags: Vec<PageLink>,
+    /// Tags to compare it with: those pushed last.
+    pub(super) others: Vec<String>,
+    pub(super) indexes: Vec<PageLink>,
+    pub(super) referrers: Vec<ReferrerRow>,
+    pub(super) more_referrers: bool,
+}
+
+impl Surroundings {
+    pub(super) async fn of(
+        ui: &Ui,
+        name: &RepositoryName,
+        digest: &Digest,
+        reference: &Reference,
+    ) -> Result<Self, Failure> {
+        let view = ui.registry.repository_view(name).await?;
+        let own = |text: &str| matches!(reference, Reference::Tag(tag) if tag.as_str() == text);
+        let tags = view.tags_of(digest).filter(|tag| !own(tag.as_str())).take(SHOWN);
+        let indexes = view.indexes_of(digest).take(SHOWN).map(|index| {
+            let tag = view.tags_of(&index.digest).next().cloned();
+            let text =
+                tag.as_ref().map_or_else(|| ShownDigest::new(&index.digest).short, ToString::to_string);
+            let reference = tag.map_or_else(|| Reference::Digest(index.digest.clone()), Reference::Tag);
+            PageLink { text, href: Target::Image(name.clone(), reference).path() }
+        });
+        let referring = view.referrers_of(digest);
+        let mut referrers: Vec<_> =
+            referring.iter().take(SHOWN).map(|referrer| ReferrerRow::new(name, referrer, None)).collect();
+        // What older cosign keeps under a tag of its own.
+        for suffix in ["sig", "att", "sbom"] {
+            let tag = format!("{}-{}.{suffix}", digest.algorithm().as_str(), digest.encoded());
+            let found = tag.parse().ok().and_then(|tag| view.tag(&tag));
+            if let Some((tag, manifest)) = found.and_then(|tag| Some((tag, tag.manifest.as_ref()?))) {
+                referrers.push(ReferrerRow::new(name, manifest, Some(&tag.tag)));
+            }
+        }
+        let newest = view.ordered(crate::registry::TagOrder::Pushed).iter();
+        let others = newest
+            .map(|place| view.tags()[*place as usize].tag.as_str())
+            .filter(|tag| !own(tag) && described_by_tag(tag).is_none());
+        Ok(Self {
+            tags: tags.map(|tag| PageLink::of_tag(name, tag)).collect(),
+            others: others.take(SHOWN).map(str::to_owned).collect(),
+            indexes: indexes.collect(),
+            more_referrers: referring.len() > SHOWN,
+            referrers,
+        })
+    }
+}

@@ -1,0 +1,157 @@
+//! How the server is, for administrators.
+
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::{Duration, SystemTime},
+};
+
+use askama::Template;
+use axum::{extract::State, response::Response};
+
+use super::{
+    Ui,
+    display::{self, Moment},
+    response::Failure,
+    visitor::{Frame, Viewer},
+};
+
+/// A certificate that ends sooner is named in red.
+const ENDS_SOON: Duration = Duration::from_secs(30 * 24 * 3600);
+
+#[derive(Template)]
+#[template(path = "status.html")]
+struct StatusPage {
+    frame: Frame,
+    version: &'static str,
+    started: Option<Moment>,
+    uptime: String,
+    volume: Volume,
+    users: Option<usize>,
+    repositories: usize,
+    certificate: Option<Certificate>,
+    verification: Option<Verification>,
+    damaged: u64,
+    troubles: Vec<(&'static str, u64)>,
+    delete_enabled: bool,
+}
+
+struct Volume {
+    state: &'static str,
+    is_bad: bool,
+    used: String,
+    free: String,
+    total: String,
+    /// Part in use, 0 to 100.
+    share: String,
+    percent: String,
+}
+
+struct Certificate {
+    ends: Option<Moment>,
+    left: String,
+    is_bad: bool,
+}
+
+struct Verification {
+    completed: Option<Moment>,
+    findings: i64,
+}
+
+/// The page.
+pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer) -> Response {
+    viewer.answer(page(&ui, &viewer).await)
+}
+
+async fn page(ui: &Ui, viewer: &Viewer) -> Result<StatusPage, Failure> {
+    viewer.require_admin(ui)?;
+    let volume = ui.registry.volume_status();
+    let counters = ui.registry.counters();
+    let now = SystemTime::now();
+    let up = ui.started.elapsed().unwrap_or_default();
+    let troubles = [
+        ("calls refused because the volume hung", volume.refused_hung),
+        ("uploads refused because it was full", volume.refused_full),
+        ("calls that were not answered in time", volume.timed_out),
+        ("calls that failed for lack of room", volume.out_of_space),
+        ("calls that failed because it cannot be written", volume.read_only),
+        ("calls that failed for another reason", volume.failed),
+        ("answers cut off because their content was damaged", counters.reads_cut.load(Relaxed)),
+    ];
+    let completed = counters.verification_completed.load(Relaxed);
+    Ok(StatusPage {
+        frame: viewer.frame.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        started: Moment::of_system(ui.started),
+        uptime: span(up),
+        users: ui.authenticator.user_count(),
+        repositories: ui.registry.catalogue().await?.rows().len(),
+        certificate: ui.config.certificate_ends.as_ref().and_then(|ends| ends()).map(|ends| {
+            let left = ends.duration_since(now).ok();
+            Certificate {
+                ends: Moment::of_system(ends),
+                left: left.map_or_else(|| "over".to_owned(), |left| format!("in {}", span(left))),
+                is_bad: left.is_none_or(|left| left < ENDS_SOON),
+            }
+        }),
+        verification: (completed > 0).then(|| Verification {
+            completed: Moment::of_milliseconds(completed.saturating_mul(1000)),
+            findings: counters.verification_findings.load(Relaxed),
+        }),
+        damaged: counters.damaged_found.load(Relaxed),
+        troubles: troubles.into_iter().filter(|(_, count)| *count > 0).collect(),
+        delete_enabled: ui.registry.config().delete_enabled,
+        volume: Volume::new(&volume),
+    })
+}
+
+impl Volume {
+    fn new(status: &crate::registry::VolumeStatus) -> Self {
+        let used = status.total_bytes.saturating_sub(status.free_bytes);
+        let share = used as f64 * 100.0 / status.total_bytes.max(1) as f64;
+        let (state, is_bad) = match status {
+            status if status.hung => ("does not answer", true),
+            status if status.full => ("full: uploads are refused", true),
+            status if status.total_bytes == 0 => ("not asked yet", false),
+            _ => ("answers", false),
+        };
+        Self {
+            state,
+            is_bad,
+            used: display::size(used),
+            free: display::size(status.free_bytes),
+            total: display::size(status.total_bytes),
+            share: format!("{share:.2}"),
+            percent: format!("{share:.0}"),
+        }
+    }
+}
+
+/// A length of time, in its largest unit and the next.
+fn span(time: Duration) -> String {
+    let minutes = time.as_secs() / 60;
+    let of = |count: u64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+    match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
+        (0, 0, minutes) => of(minutes, "minute"),
+        (0, hours, minutes) => format!("{} {}", of(hours, "hour"), of(minutes, "minute")),
+        (days, hours, _) if days < 10 => format!("{} {}", of(days, "day"), of(hours, "hour")),
+        (days, _, _) => of(days, "day"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spans() {
+        for (seconds, text) in [
+            (59, "0 minutes"),
+            (61, "1 minute"),
+            (7260, "2 hours 1 minute"),
+            (90_000, "1 day 1 hour"),
+            (8_640_000, "100 days"),
+        ] {
+            assert_eq!(span(Duration::from_secs(seconds)), text);
+        }
+    }
+}
