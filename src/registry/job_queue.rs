@@ -1,14 +1,19 @@
 //! A queue of calls on the volume, done by as few threads as keep up with it.
 //!
 //! To wake a thread costs more than most calls do when what they ask for is in memory. So a thread that is done with
-//! one call takes the next, and another is woken only when fewer are at work than the queue may have from the start,
-//! or when a call has waited: then the volume is slow, and its calls must not wait for each other.
+//! one call takes the next, and another is woken only when fewer are at work than the queue may have from the start.
+//! A slow volume is another matter, for its calls must not wait for each other: when those of late were not quick, each
+//! gets a thread at once, and so does one that has waited.
 
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     thread,
+    time::{Duration, Instant},
 };
+
+/// What a call takes that finds what it asks for in memory, with room for a busy machine; a call on NFS takes longer.
+const QUICK: Duration = Duration::from_micros(300);
 
 /// Something to do on a thread that may block.
 type Job = Box<dyn FnOnce() + Send>;
@@ -23,6 +28,22 @@ pub(super) struct JobQueue {
 struct State {
     jobs: VecDeque<Job>,
     at_work: usize,
+    /// Goes up to [`SLOW_AT_MOST`] with each call that was not quick, and down with each that was: what a busy machine
+    /// makes of a few says nothing of the volume.
+    slow: u8,
+}
+
+const SLOW_AT_MOST: u8 = 8;
+
+impl State {
+    fn took(&mut self, time: Duration) {
+        self.slow =
+            if time > QUICK { (self.slow + 1).min(SLOW_AT_MOST) } else { self.slow.saturating_sub(1) };
+    }
+
+    fn is_slow(&self) -> bool {
+        self.slow > SLOW_AT_MOST / 2
+    }
 }
 
 impl JobQueue {
@@ -35,7 +56,7 @@ impl JobQueue {
     pub(super) fn submit(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
         state.jobs.push_back(Box::new(job));
-        if state.at_work < self.threads {
+        if state.at_work < self.threads || state.is_slow() {
             self.start(state);
         }
     }
@@ -68,13 +89,20 @@ struct Worker {
 
 impl Worker {
     fn run(mut self) {
-        while let Some(job) = self.next() {
+        let mut took = None;
+        while let Some(job) = self.next(took) {
+            let begun = Instant::now();
             job();
+            took = Some(begun.elapsed());
         }
     }
 
-    fn next(&mut self) -> Option<Job> {
+    /// The next call, after one that took so long.
+    fn next(&mut self, took: Option<Duration>) -> Option<Job> {
         let mut state = self.queue.lock();
+        if let Some(took) = took {
+            state.took(took);
+        }
         let job = state.jobs.pop_front();
         if job.is_none() {
             // Under the lock that found nothing: what is queued from now on finds one thread less.
@@ -126,6 +154,31 @@ mod tests {
         let order: Vec<i32> = (0..3).map(|_| done.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
         assert_eq!(order, [0, 1, 2], "one more thread does all that waits");
         drop(release);
+    }
+
+    #[tokio::test]
+    async fn on_a_slow_volume_no_call_waits_for_another() {
+        let queue = JobQueue::new(1);
+        let (sender, done) = mpsc::channel();
+        let slow = || thread::sleep(QUICK * 20);
+        for _ in 0..SLOW_AT_MOST {
+            let sender = sender.clone();
+            queue.submit(move || {
+                slow();
+                sender.send(()).unwrap();
+            });
+            done.recv_timeout(Duration::from_secs(10)).unwrap();
+        }
+        let (release, hang) = mpsc::channel::<()>();
+        queue.submit(move || hang.recv().unwrap_or_default());
+        queue.submit(move || sender.send(()).unwrap());
+        assert!(done.recv_timeout(Duration::from_secs(10)).is_ok(), "it has a thread of its own");
+        drop(release);
+        let mut state = State::default();
+        for time in [1, 9, 1, 1, 9, 9, 1, 9].map(|times| QUICK * times / 2) {
+            state.took(time);
+        }
+        assert!(!state.is_slow(), "some are, but not most");
     }
 
     #[tokio::test]
