@@ -9,7 +9,7 @@ use std::{
 use nix::libc::user_regs_struct;
 
 /// What a call names: a path, a path below an open directory, or an open file.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Names {
     Path,
     PathBelow,
@@ -27,6 +27,10 @@ pub(crate) struct CallKind {
 const READ: &[&str] = &["EIO", "EACCES", "ESTALE", "EINTR", "ENOENT"];
 const LOOK: &[&str] = &["EIO", "EACCES", "ESTALE", "ENOENT"];
 const LOOK_AT_OPEN: &[&str] = &["EIO", "ESTALE"];
+/// The same for a name in an open directory: a wrong absence is what a client remembers of a path. Who opens the
+/// directory makes it ask, so that there an absence is the answer of the file server (`tests/nfs`, visibility).
+const READ_BELOW: &[&str] = &["EIO", "EACCES", "ESTALE", "EINTR"];
+const LOOK_BELOW: &[&str] = &["EIO", "EACCES", "ESTALE"];
 const LIST: &[&str] = &["EIO", "ESTALE"];
 const TRANSFER_IN: &[&str] = &["EIO", "EACCES", "ESTALE", "EINTR"];
 /// A file server looks at rights with each block, so that even an open file can be refused.
@@ -119,22 +123,25 @@ impl Process {
     /// The call that these registers make, if it can touch a volume.
     pub(crate) fn call(&self, registers: &user_regs_struct) -> Option<Entered> {
         let kind = CALLS.iter().find(|kind| kind.number == registers.orig_rax)?;
-        let path = match kind.names {
-            Names::File => self.open_file(registers.rdi)?,
-            Names::Path => self.text(registers.rdi)?,
+        let (path, of) = match kind.names {
+            Names::File => (self.open_file(registers.rdi)?, Names::File),
+            Names::Path => (self.text(registers.rdi)?, Names::Path),
             Names::PathBelow => {
                 let below = if registers.rsi == 0 { PathBuf::new() } else { self.text(registers.rsi)? };
                 if below.is_absolute() {
-                    below
+                    (below, Names::Path)
                 } else if below.as_os_str().is_empty() {
-                    self.open_file(registers.rdi)?
+                    (self.open_file(registers.rdi)?, Names::File)
                 } else {
-                    self.open_file(registers.rdi)?.join(below)
+                    (self.open_file(registers.rdi)?.join(below), Names::PathBelow)
                 }
             }
         };
         let errors = match kind.name {
             "openat" if registers.rdx & O_CREAT != 0 => CREATE,
+            "openat" if of == Names::PathBelow => READ_BELOW,
+            "newfstatat" | "statx" | "faccessat" if of == Names::PathBelow => LOOK_BELOW,
+            "newfstatat" | "statx" if of == Names::File => LOOK_AT_OPEN,
             // No file system is asked when a directory is closed, so there is nothing that could fail.
             "close" if path.is_dir() => &[],
             _ => kind.errors,
