@@ -2,7 +2,8 @@
 //!
 //! Where things are, in reading order: [`oci`] the protocol's words as values; [`storage`] bytes and names on
 //! disk; [`registry`] the rules of the OCI specification over it. A request enters by [`server`], is asked who
-//! it is by [`auth`], and is answered by [`api`] (`/v2`, for clients) or [`ui`] (pages, for people). [`config`]
+//! it is by [`auth`], and is answered by [`api`] (`/v2`, for clients) or [`ui`] (pages, for people);
+//! [`events`] tells other services. [`config`]
 //! gathers what an operator writes, [`cli`] is the command `pakhuis`. `docs/architecture.md` has the map.
 #![cfg_attr(test, allow(clippy::disallowed_methods, reason = "tests damage files on purpose"))]
 
@@ -12,6 +13,7 @@ pub mod registry;
 pub mod auth;
 pub mod api;
 pub mod ui;
+pub mod events;
 pub mod tls;
 pub mod observability;
 pub mod server;

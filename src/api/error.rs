@@ -7,6 +7,7 @@ use serde::Serialize;
 use super::{headers, route::RouteError};
 use crate::{
     auth::AuthError,
+    observability::Cause,
     oci::{ErrorCode, GrammarError, RepositoryName, UploadId},
     registry::RegistryError,
 };
@@ -19,6 +20,7 @@ const RETRY_AFTER: HeaderValue = HeaderValue::from_static("5");
 pub(super) enum ApiError {
     Auth(AuthError),
     Denied,
+    TooManyRequests,
     Route(RouteError),
     Invalid(ErrorCode, String),
     TooManyTags { most: usize },
@@ -58,6 +60,12 @@ impl IntoResponse for ApiError {
             Self::Auth(error) => auth(error),
             Self::Denied => {
                 json(StatusCode::FORBIDDEN, ErrorCode::Denied, "you are signed in, but may not do this")
+            }
+            Self::TooManyRequests => {
+                let message = "you have too many requests at once; try again";
+                let mut response = json(StatusCode::TOO_MANY_REQUESTS, ErrorCode::TooManyRequests, message);
+                response.headers_mut().insert(header::RETRY_AFTER, RETRY_AFTER);
+                response
             }
             Self::Route(error) => route(&error),
             Self::Invalid(code, message) => json(StatusCode::BAD_REQUEST, code, &message),
@@ -221,5 +229,10 @@ fn json(status: StatusCode, code: ErrorCode, message: &str) -> Response {
 }
 
 fn entries(status: StatusCode, errors: Vec<ErrorEntry<'_>>) -> Response {
-    (status, axum::Json(ErrorBody { errors })).into_response()
+    let cause = errors.first().map(|error| Cause { code: error.code, text: error.message.into() });
+    let mut response = (status, axum::Json(ErrorBody { errors })).into_response();
+    if let Some(cause) = cause {
+        response.extensions_mut().insert(cause);
+    }
+    response
 }

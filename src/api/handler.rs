@@ -7,14 +7,15 @@ use axum::{
     extract::{Request, State},
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, Method, header, request::Parts};
+use http::{Extensions, HeaderMap, Method, Uri, header, request::Parts};
 
 use super::{
-    ApiState, Route, base, blobs, catalog, error::ApiError, headers, manifests, referrers, tags, uploads,
+    ApiState, Route, base, blobs, catalog, error::ApiError, headers, manifests, pagination::query_value,
+    referrers, tags, uploads,
 };
 use crate::{
-    auth::{AuthError, Credentials, Decision, Identity, RemoteAddress},
-    observability::AuthenticatedUser,
+    auth::{AuthError, Credentials, Decision, Identity, Place, RemoteAddress},
+    observability::{Asked, AuthenticatedUser, Held},
     registry::{Action, JournalEntry},
 };
 
@@ -22,35 +23,70 @@ use crate::{
 pub(super) async fn handle(State(state): State<ApiState>, request: Request) -> Response {
     let head = request.method() == Method::HEAD;
     let is_ping = matches!(request.uri().path(), "/v2" | "/v2/");
-    let mut user = None;
-    let mut response = match answer(&state, request, &mut user).await {
+    let mut known = Known::default();
+    let mut response = match answer(&state, request, &mut known).await {
         Ok(response) => response,
         Err(error) => error.into_response(),
     };
-    let warning = state.limits.warning.as_deref().filter(|_| !is_ping);
-    headers::complete(&mut response, head, warning);
-    if let Some(user) = user {
-        response.extensions_mut().insert(user);
-    }
+    let warning = state.limits.warning.get().filter(|_| !is_ping);
+    headers::complete(&mut response, head, warning.as_deref().map(String::as_str));
+    known.tell(response.extensions_mut());
     response
 }
 
-async fn answer(
-    state: &ApiState,
-    request: Request,
-    user: &mut Option<AuthenticatedUser>,
-) -> Result<Response, ApiError> {
+/// What has become known of a request, also of one that fails.
+#[derive(Default)]
+struct Known {
+    user: Option<AuthenticatedUser>,
+    asked: Option<Asked>,
+    place: Option<Place>,
+}
+
+impl Known {
+    fn tell(self, extensions: &mut Extensions) {
+        if let Some(user) = self.user {
+            extensions.insert(user);
+        }
+        if let Some(asked) = self.asked {
+            extensions.insert(asked);
+        }
+        if let Some(place) = self.place {
+            Held::add(extensions, place);
+        }
+    }
+}
+
+fn asked(route: &Route, uri: &Uri) -> Asked {
+    let (repository, reference) = route.subject();
+    let mounted_from = match route {
+        Route::StartUpload { .. } => query_value(uri, "from"),
+        _ => None,
+    };
+    Asked {
+        route: route.name(),
+        repository: repository.map(|name| Arc::from(name.as_str())),
+        reference: reference.map(Arc::from),
+        mounted_from: mounted_from.map(Arc::from),
+    }
+}
+
+async fn answer(state: &ApiState, request: Request, known: &mut Known) -> Result<Response, ApiError> {
     // A body cannot be shared between threads, so the rest of the request is looked at apart from it.
     let (parts, body) = request.into_parts();
     let route = Route::parse(&parts.method, parts.uri.path());
+    known.asked = Some(match &route {
+        Ok(route) => asked(route, &parts.uri),
+        Err(_) => Asked { route: "unknown", ..Asked::default() },
+    });
     if route == Ok(Route::Preflight) {
         return Ok(base::preflight());
     }
     // Who asks comes before what is asked: a stranger learns nothing, not even what is out of grammar.
     let identity = authenticate(state, &parts).await?;
     if let Identity::User(name) = &identity {
-        *user = Some(AuthenticatedUser(Arc::from(name.as_str())));
+        known.user = Some(AuthenticatedUser(Arc::from(name.as_str())));
     }
+    known.place = Some(state.authenticator.admit(&identity).ok_or(ApiError::TooManyRequests)?);
     let route = route?;
     if let Some((access, repository)) = route.required_access()
         && state.policy.authorize(&identity, access, repository) == Decision::Deny

@@ -21,6 +21,7 @@ mod uploads;
 
 use std::sync::Arc;
 
+use arc_swap::ArcSwapOption;
 use axum::{Router, routing::any};
 
 pub use route::{Route, RouteError};
@@ -41,12 +42,42 @@ pub struct Limits {
     pub tag_parameters: usize,
     /// A notice that clients show their users, as the `Warning` header of every answer but the ping
     /// (distribution specification, Warnings). At most 4096 bytes with its quotes; printable ASCII.
-    pub warning: Option<String>,
+    pub warning: Warning,
 }
+
+/// A notice that can be changed while the server runs; clones are the same notice.
+#[derive(Clone, Debug, Default)]
+pub struct Warning(Arc<ArcSwapOption<String>>);
+
+impl Warning {
+    /// The notice now.
+    pub fn get(&self) -> Option<Arc<String>> {
+        self.0.load_full()
+    }
+
+    /// Replaces the notice.
+    pub fn set(&self, text: Option<String>) {
+        self.0.store(text.map(Arc::new));
+    }
+}
+
+impl From<Option<String>> for Warning {
+    fn from(text: Option<String>) -> Self {
+        Self(Arc::new(ArcSwapOption::from_pointee(text)))
+    }
+}
+
+impl PartialEq for Warning {
+    fn eq(&self, other: &Self) -> bool {
+        self.get() == other.get()
+    }
+}
+
+impl Eq for Warning {}
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { tags_page: 10_000, catalog_page: 1000, tag_parameters: 10, warning: None }
+        Self { tags_page: 10_000, catalog_page: 1000, tag_parameters: 10, warning: Warning::default() }
     }
 }
 

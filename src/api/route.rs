@@ -134,6 +134,45 @@ impl Route {
         })
     }
 
+    /// A short name, for the metrics and the audit log.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Ping => "ping",
+            Self::Catalog => "catalog",
+            Self::Preflight => "preflight",
+            Self::HeadBlob { .. } => "head_blob",
+            Self::GetBlob { .. } => "get_blob",
+            Self::DeleteBlob { .. } => "delete_blob",
+            Self::StartUpload { .. } => "start_upload",
+            Self::UploadStatus { .. } => "upload_status",
+            Self::PatchUpload { .. } => "patch_upload",
+            Self::PutUpload { .. } => "put_upload",
+            Self::CancelUpload { .. } => "cancel_upload",
+            Self::HeadManifest { .. } => "head_manifest",
+            Self::GetManifest { .. } => "get_manifest",
+            Self::PutManifest { .. } => "put_manifest",
+            Self::DeleteManifest { .. } => "delete_manifest",
+            Self::ListTags { .. } => "list_tags",
+            Self::ListReferrers { .. } => "list_referrers",
+        }
+    }
+
+    /// The repository it is about, and the tag or digest in its path.
+    pub(super) fn subject(&self) -> (Option<&RepositoryName>, Option<String>) {
+        let reference = match self {
+            Self::HeadManifest { reference, .. }
+            | Self::GetManifest { reference, .. }
+            | Self::PutManifest { reference, .. }
+            | Self::DeleteManifest { reference, .. } => Some(reference.to_string()),
+            Self::HeadBlob { digest, .. }
+            | Self::GetBlob { digest, .. }
+            | Self::DeleteBlob { digest, .. }
+            | Self::ListReferrers { digest, .. } => Some(digest.to_string()),
+            _ => None,
+        };
+        (self.required_access().and_then(|(_, repository)| repository), reference)
+    }
+
     /// What the caller must be allowed to do; `None` when anybody may ask. A new route does not compile without
     /// an answer here.
     pub fn required_access(&self) -> Option<(Access, Option<&RepositoryName>)> {

@@ -29,6 +29,8 @@ pub struct Config {
     pub read_error_grace: Duration,
     /// The longest that the answer to a wrong password is held back.
     pub max_failure_delay: Duration,
+    /// How many requests one user has at once; more are answered 429.
+    pub max_requests_per_user: usize,
 }
 
 impl Default for Config {
@@ -45,6 +47,7 @@ impl Default for Config {
             poll_interval: Duration::from_secs(2),
             read_error_grace: Duration::from_secs(60),
             max_failure_delay: Duration::from_secs(2),
+            max_requests_per_user: 1000,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`Policy::authorize`] with what the request wants to do.
 
 mod access_rule;
+mod concurrency;
 mod config;
 mod credentials;
 pub mod htpasswd;
@@ -15,6 +16,7 @@ mod user_name;
 mod verifier;
 
 pub use access_rule::AccessRule;
+pub use concurrency::{Concurrency, Slot};
 pub use config::Config;
 pub use credentials::{Credentials, InvalidCredentials};
 pub use password::{Password, PasswordRule};
@@ -22,7 +24,7 @@ pub use password_hash::{HashError, PasswordHash};
 pub use policy::{Access, Decision, Policy};
 pub use remote_address::RemoteAddress;
 pub use user_name::{InvalidUserName, UserName};
-pub use verifier::{Authenticator, ChangeError, OpenError};
+pub use verifier::{Authenticator, ChangeError, OpenError, Place, SignIns};
 
 /// Who a request comes from, once that was checked.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

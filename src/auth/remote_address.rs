@@ -9,7 +9,7 @@ pub struct RemoteAddress(pub IpAddr);
 impl RemoteAddress {
     /// The address by which a client is told from others: IPv4 whole, also when written as IPv6; of IPv6 the
     /// /64 network, because one host may take any address in it.
-    pub(super) fn network(self) -> IpAddr {
+    pub fn network(self) -> IpAddr {
         match self.0.to_canonical() {
             IpAddr::V4(address) => IpAddr::V4(address),
             IpAddr::V6(address) => {

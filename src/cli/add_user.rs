@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::users::{
-    Console, DONE, NewPassword, UserFile, hash, htpasswd_path, names_user, on_console, quoted,
+    Console, DONE, NewPassword, UserFile, hash, htpasswd_path, names_user, on_console, quoted, record,
 };
 use crate::auth::{UserName, htpasswd};
 
@@ -45,6 +45,7 @@ impl AddUser {
         };
         match htpasswd::add_user(&path, name, &hash(&password, from, file)?) {
             Ok(edited) => {
+                record(file, "add-user", name)?;
                 console.show_generated(from, &password)?;
                 console.report(&format!("added user \"{name}\""), &path, edited)?;
                 Ok(DONE)

@@ -5,9 +5,9 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use super::{
-    add_user::AddUser, cert::Cert, check_config::CheckConfig, doctor::Doctor,
-    export_referrers::ExportReferrers, list_users::ListUsers, reindex::Reindex, remove_user::RemoveUser,
-    serve::Serve, set_password::SetPassword, verify::Verify,
+    add_user::AddUser, cert::Cert, check_config::CheckConfig, convert_config::ConvertConfig, doctor::Doctor,
+    export_referrers::ExportReferrers, healthcheck::Healthcheck, list_users::ListUsers, reindex::Reindex,
+    remove_user::RemoveUser, serve::Serve, set_password::SetPassword, verify::Verify,
 };
 
 /// A private OCI image registry for a shared volume: one binary, in place of registry:2
@@ -21,8 +21,10 @@ pub struct Arguments {
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
     Serve(Serve),
+    Healthcheck(Healthcheck),
     Verify(Verify),
     CheckConfig(CheckConfig),
+    ConvertConfig(ConvertConfig),
     Doctor(Doctor),
     AddUser(AddUser),
     SetPassword(SetPassword),
@@ -37,8 +39,10 @@ impl Command {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         match self {
             Self::Serve(command) => command.run(),
+            Self::Healthcheck(command) => command.run(),
             Self::Verify(command) => command.run(),
             Self::CheckConfig(command) => command.run(),
+            Self::ConvertConfig(command) => command.run(),
             Self::Doctor(command) => command.run(),
             Self::AddUser(command) => command.run(),
             Self::SetPassword(command) => command.run(),

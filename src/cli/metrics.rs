@@ -1,7 +1,10 @@
 //! What `/metrics` says: numbers that the parts keep, read when they are asked for. Reading them asks nothing of
 //! the volume, so that a scrape answers while it hangs.
 
-use std::{fmt, sync::atomic::Ordering::Relaxed};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering::Relaxed},
+};
 
 use prometheus_client::{
     collector::Collector,
@@ -10,14 +13,25 @@ use prometheus_client::{
     registry::{Registry as Metrics, Unit},
 };
 
-use crate::registry::{Counters, Registry, VolumeStatus};
+use crate::{
+    auth::Authenticator,
+    observability::traffic,
+    registry::{Counters, Registry, VolumeStatus},
+    tls::ReloadingCertificate,
+};
 
 /// All metrics of this process.
-pub(super) fn metrics(registry: Registry) -> Metrics {
+pub(super) fn metrics(
+    registry: Registry,
+    authenticator: Authenticator,
+    certificate: Option<Arc<ReloadingCertificate>>,
+) -> Metrics {
     let mut metrics = Metrics::with_prefix("pakhuis");
     let build = Info::new(vec![("version", env!("CARGO_PKG_VERSION"))]);
     metrics.register("build", "The version that runs", build);
+    traffic().register(&mut metrics);
     metrics.register_collector(Box::new(Volume(registry)));
+    metrics.register_collector(Box::new(Process { authenticator, certificate }));
     metrics
 }
 
@@ -27,6 +41,44 @@ struct Volume(Registry);
 impl fmt::Debug for Volume {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Volume")
+    }
+}
+
+/// What else the process holds.
+struct Process {
+    authenticator: Authenticator,
+    certificate: Option<Arc<ReloadingCertificate>>,
+}
+
+impl fmt::Debug for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Process")
+    }
+}
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let running = traffic().running();
+        signed_gauge(&mut encoder, "http_requests_running", "Requests being answered now", None, running)?;
+        let waiting = traffic().events_waiting.load(Relaxed);
+        gauge(&mut encoder, "events_waiting", "Events that wait for their target", None, waiting)?;
+        if let Some(certificate) = &self.certificate {
+            let expiry = certificate.facts().not_after.unix_timestamp();
+            let help = "When the certificate in service expires";
+            let seconds = Some(&Unit::Seconds);
+            signed_gauge(&mut encoder, "certificate_expiry_timestamp", help, seconds, expiry)?;
+        }
+        let users = self.authenticator.user_count().and_then(|count| i64::try_from(count).ok());
+        let help = "Users who could sign in; -1 when the file cannot be read or nobody has to";
+        signed_gauge(&mut encoder, "users", help, None, users.unwrap_or(-1))?;
+        let sign_ins = self.authenticator.sign_ins();
+        let help = "Sign-ins that wait for their hash, and those being hashed";
+        gauge(&mut encoder, "sign_ins_waiting", help, None, sign_ins.waiting)?;
+        gauge(&mut encoder, "sign_ins_cached", "Proven credentials in memory", None, sign_ins.cached)?;
+        counter(&mut encoder, "passwords_hashed", "Passwords hashed", sign_ins.hashed)?;
+        let help = "Sign-ins answered from memory, without a hash";
+        counter(&mut encoder, "sign_ins_remembered", help, sign_ins.remembered)?;
+        counter(&mut encoder, "sign_ins_rejected", "Wrong passwords and unknown users", sign_ins.rejected)
     }
 }
 
@@ -56,6 +108,8 @@ impl Collector for Volume {
             "Calls on the volume refused because it hangs",
             volume.refused_hung,
         )?;
+        let receiving = self.0.counters().uploads_receiving.load(Relaxed);
+        gauge(&mut encoder, "uploads_receiving", "Uploads whose bytes are coming now", None, receiving)?;
         verification(&mut encoder, self.0.counters())?;
         errors(encoder, &volume)
     }
@@ -127,15 +181,17 @@ fn counter(encoder: &mut DescriptorEncoder<'_>, name: &str, help: &str, value: u
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{registry, storage};
+    use crate::{auth, registry, storage};
 
     #[test]
     fn the_volume_is_told_in_openmetrics() {
         let directory = tempfile::tempdir().unwrap();
         let storage = storage::Storage::open(storage::Config::new(directory.path())).unwrap();
         let registry = Registry::new(storage, registry::Config::default());
+        let authenticator = auth::Authenticator::open(auth::Config::default()).unwrap();
         let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &metrics(registry)).unwrap();
+        let metrics = metrics(registry, authenticator, None);
+        prometheus_client::encoding::text::encode(&mut text, &metrics).unwrap();
         for line in [
             "# TYPE pakhuis_volume_free_bytes gauge",
             "pakhuis_volume_hung 0",
@@ -143,6 +199,9 @@ mod tests {
             "pakhuis_uploads_refused_full_total 0",
             "pakhuis_blobs_damaged_total 0",
             "pakhuis_verification_findings -1",
+            "pakhuis_uploads_receiving 0",
+            "pakhuis_sign_ins_waiting 0",
+            "pakhuis_users -1",
             "pakhuis_volume_errors_total{kind=\"out_of_space\"} 0",
             "# EOF",
         ] {

@@ -2,16 +2,20 @@
 
 mod add_user;
 mod arguments;
+mod audit;
 mod cert;
 mod check_config;
+mod convert_config;
 mod counted;
 mod doctor;
 mod export_referrers;
 mod first_look;
 mod first_steps;
+mod healthcheck;
 mod list_users;
 mod metrics;
 mod reindex;
+mod reload;
 mod remove_user;
 mod serve;
 mod set_password;

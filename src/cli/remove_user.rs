@@ -5,7 +5,7 @@ use std::{
     process::ExitCode,
 };
 
-use super::users::{Console, DONE, USAGE, UserFile, htpasswd_path, names_user, on_console, quoted};
+use super::users::{Console, DONE, USAGE, UserFile, htpasswd_path, names_user, on_console, quoted, record};
 use crate::auth::{UserName, htpasswd};
 
 /// Remove a user from the htpasswd file
@@ -51,6 +51,7 @@ impl RemoveUser {
         }
         match htpasswd::remove_user(&path, name) {
             Ok(edited) => {
+                record(file, "remove-user", name)?;
                 console.report(&format!("removed user \"{name}\""), &path, edited)?;
                 Ok(DONE)
             }

@@ -10,14 +10,16 @@ use std::{
 use anyhow::Context;
 use axum::Router;
 use clap::Args;
+use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{first_look, first_steps, metrics};
+use super::{first_look, first_steps, metrics, reload};
 use crate::{
     api::{self, ApiState},
     auth::{Authenticator, Policy},
     config::{Certificates, Config, Flags},
+    events::{self, Events},
     observability,
     registry::Registry,
     server::{self, TlsSource, health},
@@ -91,11 +93,15 @@ impl ServeSettings {
 
 impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
-        let config = self.settings.load()?;
+        let config = self.settings.clone().load()?;
         observability::init(&config.log)?;
-        server::raise_open_file_limit();
+        // Before there are threads that could open something else.
+        let inherited = server::supervisor::inherited_listener().context("the socket handed over")?;
+        if let Some(limit) = server::raise_open_file_limit() {
+            tracing::debug!(limit, "open files");
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(serve(config, self.address_file.as_deref()))?;
+        runtime.block_on(serve(config, self.settings, inherited, self.address_file.as_deref()))?;
         // A call that hangs on the volume must not keep the process: what was acknowledged is on the volume.
         runtime.shutdown_background();
         Ok(ExitCode::SUCCESS)
@@ -105,25 +111,39 @@ impl Serve {
 /// How long the last lines of the journal are waited for at the end.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
-async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()> {
+async fn serve(
+    config: Config,
+    settings: ServeSettings,
+    inherited: Option<std::net::TcpListener>,
+    address_file: Option<&Path>,
+) -> anyhow::Result<()> {
     let shutdown = CancellationToken::new();
     server::shutdown::cancel_on_signal(shutdown.clone())?;
     // The address first: a second server on it must not touch anything.
-    let listener = TcpListener::bind(config.listen)
-        .await
-        .with_context(|| {
-            format!("cannot listen on {}; is another server running there? To use another port: --listen 127.0.0.1:5001", config.listen)
-        })?;
+    let listener = listener(&config, inherited).await?;
     let address = listener.local_addr()?;
     let certificates = certificates(&config)?;
     let registry = registry(&config, &shutdown).await?;
-    serve_metrics(&config, &registry, &shutdown).await?;
+    let authenticator = Authenticator::open(config.auth.clone())?;
+    let running = reload::Running {
+        settings,
+        file: config.file.clone(),
+        in_force: reload::by_name(&config),
+        limits: config.server.limits.clone(),
+        warning: config.api.warning.clone(),
+        authenticator: authenticator.clone(),
+    };
+    running.follow(shutdown.clone())?;
+    let metrics = metrics::metrics(registry.clone(), authenticator.clone(), certificates.tls.clone());
+    serve_metrics(&config, metrics, &shutdown).await?;
     let journal = tokio::spawn(registry.clone().keep_journal(shutdown.clone()));
-    let application = application(&config, registry, &certificates, address.port(), &shutdown)?;
-    let tls = certificates.tls.map(|certificate| {
+    let application =
+        application(&config, registry, authenticator, &certificates, address.port(), &shutdown)?;
+    let tls = certificates.tls.clone().map(|certificate| {
         tokio::spawn(certificate.clone().watch(shutdown.clone()));
         Arc::new(move || certificate.server_config()) as TlsSource
     });
+    supervise(&shutdown);
     first_steps::tell(&config, address, certificates.ca_certificate.as_deref());
     if let Some(path) = address_file {
         write_address(path, &address.to_string())?;
@@ -132,6 +152,31 @@ async fn serve(config: Config, address_file: Option<&Path>) -> anyhow::Result<()
     // Its last second; a volume that hangs does not keep the process.
     let _ = tokio::time::timeout(LAST_LINES, journal).await;
     Ok(())
+}
+
+/// The socket that was handed over, or one of our own.
+async fn listener(config: &Config, inherited: Option<std::net::TcpListener>) -> anyhow::Result<TcpListener> {
+    if let Some(inherited) = inherited {
+        inherited.set_nonblocking(true)?;
+        return Ok(TcpListener::from_std(inherited)?);
+    }
+    TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; is another server running there? To use another port: --listen 127.0.0.1:5001",
+            config.listen
+        )
+    })
+}
+
+/// Tells whoever started us that the server is ready, lives, and stops.
+fn supervise(shutdown: &CancellationToken) {
+    server::supervisor::notify("READY=1");
+    server::supervisor::keep_watchdog(shutdown.clone());
+    let shutdown = shutdown.clone();
+    tokio::spawn(async move {
+        shutdown.cancelled().await;
+        server::supervisor::notify("STOPPING=1");
+    });
 }
 
 /// The registry over the volume, which is watched from now on.
@@ -150,14 +195,14 @@ async fn registry(config: &Config, shutdown: &CancellationToken) -> anyhow::Resu
 /// Serves the metrics on their own address, if they have one.
 async fn serve_metrics(
     config: &Config,
-    registry: &Registry,
+    metrics: prometheus_client::registry::Registry,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(address) = config.metrics_listen else { return Ok(()) };
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (metrics.listen)"))?;
-    let routes = server::metrics::router(Arc::new(metrics::metrics(registry.clone())));
+    let routes = server::metrics::router(Arc::new(metrics));
     tokio::spawn(server::serve(listener, None, routes, config.server.clone(), shutdown.clone()));
     Ok(())
 }
@@ -166,27 +211,29 @@ async fn serve_metrics(
 fn application(
     config: &Config,
     registry: Registry,
+    authenticator: Authenticator,
     certificates: &ServedCertificates,
     port: u16,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Router> {
-    let authenticator = Authenticator::open(config.auth.clone())?;
     let (watched, until) = (authenticator.clone(), shutdown.clone());
     tokio::spawn(async move { watched.watch(until).await });
     let policy = Policy::new(&config.auth);
-    let readiness = {
-        let registry = registry.clone();
-        Arc::new(move || {
-            let registry = registry.clone();
-            Box::pin(async move { registry.check_ready().await.map_err(|error| error.to_string()) }) as _
-        })
-    };
+    let readiness = readiness(registry.clone(), certificates.tls.clone());
     let api = api::router(ApiState {
         registry: registry.clone(),
         authenticator: authenticator.clone(),
         policy: policy.clone(),
         limits: Arc::new(config.api.clone()),
     });
+    let api = match &config.events {
+        None => api,
+        Some(events) => {
+            let queue = || format!("cannot keep events in {} (events.queue)", events.queue.display());
+            let events = Events::start(events).with_context(queue)?;
+            api.layer(axum::middleware::from_fn_with_state(events, events::layer))
+        }
+    };
     let mut routes = api.merge(health::router(readiness, shutdown.clone()));
     if config.ui_enabled {
         let ui = ui_config(config, certificates, port, session_key(&registry))?;
@@ -194,6 +241,21 @@ fn application(
         routes = routes.merge(ui::router(UiState { registry, authenticator, policy, config: ui }));
     }
     Ok(routes)
+}
+
+/// Ready is a server whose volume can be written and whose certificate is one that clients accept.
+fn readiness(registry: Registry, certificate: Option<Arc<tls::ReloadingCertificate>>) -> health::Readiness {
+    Arc::new(move || {
+        let (registry, certificate) = (registry.clone(), certificate.clone());
+        Box::pin(async move {
+            if let Some(not_after) = certificate.map(|certificate| certificate.facts().not_after)
+                && not_after <= OffsetDateTime::now_utc()
+            {
+                return Err(format!("the certificate expired at {not_after}"));
+            }
+            registry.check_ready().await.map_err(|error| error.to_string())
+        })
+    })
 }
 
 /// The key that seals the cookies of the pages, shared by all servers of the volume. On a volume that cannot be

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use super::users::{
-    Console, DONE, NewPassword, UserFile, hash, htpasswd_path, names_user, on_console, quoted,
+    Console, DONE, NewPassword, UserFile, hash, htpasswd_path, names_user, on_console, quoted, record,
 };
 use crate::auth::{UserName, htpasswd};
 
@@ -42,6 +42,7 @@ impl SetPassword {
         };
         match htpasswd::set_password(&path, name, &hash(&password, from, file)?) {
             Ok(edited) => {
+                record(file, "set-password", name)?;
                 console.show_generated(from, &password)?;
                 console.report(&format!("changed the password of \"{name}\""), &path, edited)?;
                 Ok(DONE)

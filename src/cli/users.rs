@@ -10,6 +10,7 @@ use anyhow::Context as _;
 use clap::Args;
 use zeroize::Zeroizing;
 
+use super::audit;
 use crate::auth::{
     Password, PasswordHash, UserName,
     htpasswd::{self, EditError, Edited, Users},
@@ -42,6 +43,12 @@ fn configuration(file: &UserFile) -> anyhow::Result<Config> {
 /// The htpasswd file meant.
 pub(super) fn htpasswd_path(file: &UserFile) -> anyhow::Result<PathBuf> {
     Ok(configuration(file)?.user_file)
+}
+
+/// Writes a command that was carried out to the audit log, if there is one.
+pub(super) fn record(file: &UserFile, command: &str, user: &UserName) -> anyhow::Result<()> {
+    audit::record(&configuration(file)?, command, user.as_str());
+    Ok(())
 }
 
 impl UserFile {

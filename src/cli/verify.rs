@@ -10,6 +10,7 @@ use std::{
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::audit;
 use super::counted::{counted, counted_in};
 use crate::{
     config::{Config, Flags},
@@ -93,12 +94,14 @@ impl Verify {
     fn check(self) -> anyhow::Result<Report> {
         let flags = Flags { config: self.config, storage: self.storage, ..Flags::default() };
         let config = Config::load(&flags, &|name| std::env::var(name).ok())?;
+        let audited = config.clone();
         let mut storage_config = config.storage;
         storage_config.remembered_roots = None;
         let mut storage = Storage::open_existing(storage_config.clone())?;
         if self.repair {
             // A tree of registry:2 lacks our directory, in which damaged blobs are set aside.
             storage = Storage::open(storage_config)?;
+            audit::record(&audited, "verify --repair", &storage.directory().to_string_lossy());
         }
         writeln!(io::stderr(), "checking {}", storage.directory().display())?;
         let options = Options {

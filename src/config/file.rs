@@ -20,6 +20,7 @@ pub struct ConfigFile {
     pub metrics: MetricsSection,
     pub verification: VerificationSection,
     pub log: LogSection,
+    pub events: EventsSection,
 }
 
 /// `[server]`
@@ -28,8 +29,13 @@ pub struct ConfigFile {
 pub struct ServerSection {
     pub listen: Option<String>,
     pub max_connections: Option<u64>,
+    pub max_connections_per_address: Option<u64>,
+    pub max_requests_per_address: Option<u64>,
+    pub trusted_proxies: Option<Vec<String>>,
+    pub header_timeout: Option<String>,
     pub idle_timeout: Option<String>,
     pub request_stall: Option<String>,
+    pub request_min_rate: Option<String>,
     pub response_stall: Option<String>,
     pub drain_deadline: Option<String>,
 }
@@ -50,6 +56,7 @@ pub struct AuthSection {
     pub htpasswd: Option<PathBuf>,
     pub bcrypt_cost: Option<u64>,
     pub cache_ttl: Option<String>,
+    pub max_requests_per_user: Option<u64>,
     pub admins: Option<Vec<String>>,
     pub access: Vec<AccessSection>,
 }
@@ -113,6 +120,31 @@ pub struct MetricsSection {
 pub struct LogSection {
     pub format: Option<String>,
     pub level: Option<String>,
+    pub audit: Option<String>,
+}
+
+/// `[events]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct EventsSection {
+    pub queue: Option<PathBuf>,
+    pub target: Vec<TargetSection>,
+}
+
+/// `[[events.target]]`
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TargetSection {
+    pub name: String,
+    pub url: String,
+    pub secret_file: Option<PathBuf>,
+    pub ca_certificate: Option<PathBuf>,
+    pub actions: Option<Vec<String>>,
+    pub blobs: bool,
+    pub repositories: Vec<String>,
+    pub timeout: Option<String>,
+    pub longest_pause: Option<String>,
+    pub give_up: Option<String>,
 }
 
 impl ConfigFile {

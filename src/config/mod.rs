@@ -3,6 +3,7 @@
 //! A flag wins over the environment, the environment over the file, the file over the default. The environment
 //! is given as a function, so that tests need not change that of the process.
 
+mod events;
 mod file;
 mod sections;
 mod settings;
@@ -64,6 +65,8 @@ pub enum Certificates {
 /// The configuration of each part.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// The file, if there is one.
+    pub file: Option<PathBuf>,
     /// Where to listen.
     pub listen: SocketAddr,
     /// Limits and timers of the server.
@@ -92,6 +95,8 @@ pub struct Config {
     pub external_host: Option<String>,
     /// The CA certificate that the help page offers.
     pub ca_certificate: Option<PathBuf>,
+    /// Who is told what happens, if anybody.
+    pub events: Option<crate::events::Config>,
     /// What to log and how.
     pub log: observability::Config,
     /// Every setting as it is in force, with its source.
@@ -125,7 +130,7 @@ impl Config {
         let directory = path.as_deref().and_then(Path::parent).map(Path::to_path_buf).unwrap_or_default();
         let mut layers = Layers::new(environment, directory);
         let config = Self::from_layers(&mut layers, flags, &file)?;
-        Ok(Self { settings: layers.into_settings(), ..config })
+        Ok(Self { settings: layers.into_settings(), file: path, ..config })
     }
 
     /// The name in [`Config::external_host`], without the port.
@@ -149,11 +154,12 @@ impl Config {
         let server = sections::server(layers, file)?;
         let log = sections::log(layers, flags, file)?;
         Ok(Self {
+            file: None,
             listen,
             server,
             storage,
             registry: sections::registry(layers, file)?,
-            api: api::Limits { warning: sections::warning(layers, file)?, ..api::Limits::default() },
+            api: api::Limits { warning: sections::warning(layers, file)?.into(), ..api::Limits::default() },
             auth,
             user_file,
             certificates,
@@ -167,6 +173,7 @@ impl Config {
                 file.ui.external_host.clone(),
             ),
             ca_certificate: layers.optional_path("ui.ca_certificate", file.ui.ca_certificate.clone()),
+            events: events::events(layers, file)?,
             log,
             settings: Vec::new(),
         })

@@ -37,6 +37,12 @@ pub(super) fn server(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<serve
             file.server.max_connections,
             defaults.max_connections,
         )?,
+        header_timeout: layers.duration(
+            "server.header_timeout",
+            file.server.header_timeout.as_deref(),
+            defaults.header_timeout,
+        )?,
+        limits: limits(layers, file)?.into(),
         idle_timeout: layers.duration(
             "server.idle_timeout",
             file.server.idle_timeout.as_deref(),
@@ -58,6 +64,41 @@ pub(super) fn server(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<serve
             defaults.drain_deadline,
         )?,
         ..defaults
+    })
+}
+
+/// What can be changed while the server runs.
+fn limits(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<server::Limits, ConfigError> {
+    let defaults = server::Limits::default();
+    let listed = file.server.trusted_proxies.as_ref().map(|list| list.join(", "));
+    Ok(server::Limits {
+        connections_per_address: layers.number(
+            "server.max_connections_per_address",
+            file.server.max_connections_per_address,
+            defaults.connections_per_address,
+        )?,
+        requests_per_address: layers.number(
+            "server.max_requests_per_address",
+            file.server.max_requests_per_address,
+            defaults.requests_per_address,
+        )?,
+        request_min_rate: layers.bytes(
+            "server.request_min_rate",
+            file.server.request_min_rate.clone(),
+            "256B",
+        )?,
+        trusted_proxies: layers.parsed_by(
+            "server.trusted_proxies",
+            None,
+            "PAKHUIS_TRUSTED_PROXIES",
+            listed,
+            "",
+            "list of addresses and networks, such as 10.0.0.1 and 10.0.0.0/8",
+            |text| {
+                let items = text.split(',').map(str::trim).filter(|item| !item.is_empty());
+                items.map(|item| item.parse().ok()).collect()
+            },
+        )?,
     })
 }
 
@@ -86,6 +127,23 @@ pub(super) fn log(
             "log level: error, warn, info, debug or trace",
             |level| observability::parse_level(level).ok().map(|_| level.to_owned()),
         )?,
+        audit: audit(layers, file)?,
+    })
+}
+
+/// Where the audit log goes; nowhere by default.
+fn audit(
+    layers: &mut Layers<'_>,
+    file: &ConfigFile,
+) -> Result<Option<observability::audit::Destination>, ConfigError> {
+    let Some(value) = layers.optional("log.audit", "PAKHUIS_AUDIT", file.log.audit.clone()) else {
+        return Ok(None);
+    };
+    value.parse().map(Some).map_err(|_| ConfigError::Value {
+        key: "log.audit",
+        origin: "file or environment PAKHUIS_AUDIT".to_owned(),
+        value,
+        expected: "destination: syslog, or the absolute path of a file",
     })
 }
 
@@ -121,17 +179,22 @@ pub(super) fn auth(
         layers.duration("auth.cache_ttl", file.auth.cache_ttl.as_deref(), defaults.cache_lifetime)?;
     let admins = layers.names("auth.admins", file.auth.admins.as_deref())?;
     let access = access(layers, file)?;
-    Ok((
-        auth::Config {
-            admins,
-            access,
-            htpasswd: enabled.then(|| path.clone()),
-            bcrypt_cost,
-            cache_lifetime,
-            ..defaults
-        },
-        path,
-    ))
+    let max_requests_per_user = layers.number(
+        "auth.max_requests_per_user",
+        file.auth.max_requests_per_user,
+        defaults.max_requests_per_user,
+    )?;
+    let htpasswd = enabled.then(|| path.clone());
+    let config = auth::Config {
+        admins,
+        access,
+        htpasswd,
+        bcrypt_cost,
+        cache_lifetime,
+        max_requests_per_user,
+        ..defaults
+    };
+    Ok((config, path))
 }
 
 /// The rules of `[[auth.access]]`.

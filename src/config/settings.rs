@@ -76,6 +76,16 @@ impl<'a> Layers<'a> {
         self.settings.push(Setting { key, value, source });
     }
 
+    /// Records what a list in the file came to.
+    pub(super) fn noted(&mut self, key: &'static str, value: String) {
+        self.record(key, value, Source::File);
+    }
+
+    /// A path of the file, which is relative to it.
+    pub(super) fn beside_the_file(&self, path: &std::path::Path) -> PathBuf {
+        self.file_directory.join(path)
+    }
+
     pub(super) fn parsed<T: FromStr>(
         &mut self,
         key: &'static str,
@@ -288,7 +298,7 @@ fn parse_bytes(text: &str) -> Option<u64> {
 }
 
 /// `60s`, `5m`, `12h`, `7d`.
-fn parse_duration(text: &str) -> Option<Duration> {
+pub(super) fn parse_duration(text: &str) -> Option<Duration> {
     let digits = text.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let number: u64 = digits.parse().ok()?;
     let unit = match &text[digits.len()..] {

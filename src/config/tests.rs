@@ -120,3 +120,28 @@ fn bytes_are_written_with_a_unit_and_metrics_are_off_unless_set() {
     assert_eq!(metrics.metrics_listen, Some("127.0.0.1:9090".parse().unwrap()));
     assert!(load(&Flags::default(), &[("PAKHUIS_METRICS_LISTEN", "9090")]).is_err());
 }
+
+#[test]
+fn targets_of_events_need_a_queue_a_name_and_a_url_without_a_password() {
+    let target =
+        "[events]\nqueue = \"queue\"\n[[events.target]]\nname = \"ci\"\nurl = \"https://ci.example/hook\"\n";
+    let (directory, flags) = written(&format!("{target}secret_file = \"secret\"\nactions = [\"pull\"]\n"));
+    let events = load(&flags, &[]).unwrap().events.unwrap();
+    assert_eq!(events.queue, directory.path().join("queue"));
+    assert_eq!(events.targets[0].secret_file, Some(directory.path().join("secret")));
+    assert_eq!(events.targets[0].actions, [crate::events::Action::Pull]);
+    for (from, to, said) in [
+        ("queue = \"queue\"", "", "events.queue"),
+        ("\"ci\"", "\"../ci\"", "events.target.name"),
+        ("https://ci", "ftp://ci", "events.target.url"),
+        ("https://ci", "https://user:hush@ci", "events.target.url"),
+    ] {
+        let (_directory, flags) = written(&target.replace(from, to));
+        let error = load(&flags, &[]).unwrap_err().to_string();
+        assert!(error.contains(said) && !error.contains("hush"), "{error}");
+    }
+    let twice = format!("{target}{}", target.split_once("queue\"\n").unwrap().1);
+    let (_directory, flags) = written(&twice);
+    assert!(load(&flags, &[]).unwrap_err().to_string().contains("no other target has"));
+    assert!(load(&Flags::default(), &[]).unwrap().events.is_none());
+}

@@ -1,17 +1,25 @@
-//! What the server says about itself: log lines on stderr.
+//! What the server says about itself: log lines on stderr, the audit log, and counters for `/metrics`.
 //!
 //! Never logged: the `Authorization` header, cookies, bodies, and query strings (of a request only its method
-//! and path are). A user's name is logged once the user has proven to be it; a name that failed to is not.
+//! and path are). A user's name is logged once the user has proven to be it; a name that failed to only when there
+//! is such a user, since people type passwords there.
 
+pub mod audit;
+mod facts;
 pub mod request_log;
+mod traffic;
 
-use std::{fmt, io::IsTerminal, str::FromStr, sync::Arc};
+use std::{fmt, io::IsTerminal, str::FromStr, sync::OnceLock};
 
-use tracing_subscriber::{EnvFilter, filter::ParseError};
+use tracing_subscriber::{
+    EnvFilter, Layer, Registry,
+    filter::{ParseError, filter_fn},
+    layer::SubscriberExt as _,
+    reload,
+};
 
-/// Response extension: the user a handler found to be asking. It ends up in the request's log line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AuthenticatedUser(pub Arc<str>);
+pub use facts::{Asked, AuthenticatedUser, Cause, Held, ReceivedBytes};
+pub use traffic::{Traffic, traffic};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -55,11 +63,13 @@ pub struct Config {
     pub format: LogFormat,
     /// A level, or the directives of `tracing_subscriber::EnvFilter`: `info`, `info,pakhuis::storage=debug`.
     pub level: String,
+    /// Where the audit log goes, if there is one.
+    pub audit: Option<audit::Destination>,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { format: LogFormat::Auto, level: "info".to_owned() }
+        Self { format: LogFormat::Auto, level: "info".to_owned(), audit: None }
     }
 }
 
@@ -74,10 +84,21 @@ pub enum LogError {
         /// What the parser says.
         source: ParseError,
     },
+    /// The audit log that was asked for cannot be kept.
+    #[error("cannot write the audit log {destination}")]
+    Audit {
+        /// Where it was to go.
+        destination: audit::Destination,
+        /// Why not.
+        source: std::io::Error,
+    },
     /// A log is already set up in this process.
     #[error("the log is already set up")]
     AlreadySet(#[source] tracing_subscriber::util::TryInitError),
 }
+
+/// Changes the level of the log in service.
+static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
 /// Parses a level as [`init`] would.
 ///
@@ -87,12 +108,25 @@ pub fn parse_level(level: &str) -> Result<EnvFilter, LogError> {
     EnvFilter::builder().parse(level).map_err(|source| LogError::Level { level: level.to_owned(), source })
 }
 
-/// Sends log lines, and the message of a panic, to stderr from now on.
+/// Logs at another level from now on; nothing happens before [`init`].
+///
+/// # Errors
+/// [`LogError::Level`]; the level is as it was then.
+pub fn set_level(level: &str) -> Result<(), LogError> {
+    let filter = parse_level(level)?;
+    if let Some(handle) = LEVEL.get() {
+        // Fails only when the log is gone, and nobody could tell then.
+        let _ = handle.reload(filter);
+    }
+    Ok(())
+}
+
+/// Sends log lines, and the message of a panic, to stderr from now on, and records to the audit log.
 ///
 /// # Errors
 /// [`LogError`]; nothing has changed then.
 pub fn init(config: &Config) -> Result<(), LogError> {
-    use tracing_subscriber::util::SubscriberInitExt;
+    use tracing_subscriber::util::SubscriberInitExt as _;
 
     let terminal = std::io::stderr().is_terminal();
     let json = match config.format {
@@ -100,16 +134,39 @@ pub fn init(config: &Config) -> Result<(), LogError> {
         LogFormat::Text => false,
         LogFormat::Json => true,
     };
-    let lines = tracing_subscriber::fmt()
+    let (level, handle) = reload::Layer::new(parse_level(&config.level)?);
+    let is_record = |metadata: &tracing::Metadata<'_>| metadata.target() == audit::TARGET;
+    let lines = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
-        .with_env_filter(parse_level(&config.level)?)
         .with_ansi(terminal && std::env::var_os("NO_COLOR").is_none());
-    let set = if json {
-        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).finish().try_init()
+    let lines = if json {
+        lines.json().flatten_event(true).with_current_span(true).with_span_list(false).boxed()
     } else {
-        lines.finish().try_init()
+        lines.boxed()
     };
-    set.map_err(LogError::AlreadySet)?;
-    std::panic::set_hook(Box::new(|panic| tracing::error!(%panic, "panic")));
+    let lines = lines.with_filter(filter_fn(move |metadata| !is_record(metadata))).with_filter(level);
+    let records = config.audit.clone().map(audit_writer).transpose()?.map(|writer| {
+        tracing_subscriber::fmt::layer()
+            .json()
+            .flatten_event(true)
+            .with_target(false)
+            .with_level(false)
+            .with_current_span(true)
+            .with_span_list(false)
+            .with_writer(writer)
+            // Spans too: a record names the request it is of.
+            .with_filter(filter_fn(move |metadata| metadata.is_span() || is_record(metadata)))
+    });
+    Registry::default().with(lines).with(records).try_init().map_err(LogError::AlreadySet)?;
+    let _ = LEVEL.set(handle);
+    std::panic::set_hook(Box::new(|panic| {
+        traffic().panicked();
+        tracing::error!(%panic, "panic");
+    }));
     Ok(())
+}
+
+fn audit_writer(destination: audit::Destination) -> Result<audit::Writer, LogError> {
+    let started = destination.check().and_then(|()| audit::Writer::start(destination.clone()));
+    started.map_err(|source| LogError::Audit { destination, source })
 }

@@ -20,8 +20,14 @@ use http_body::{Body as _, Frame, SizeHint};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
-use super::AuthenticatedUser;
+use super::{
+    Asked, AuthenticatedUser, Cause, Held, ReceivedBytes, audit,
+    traffic::{Ended, traffic},
+};
 use crate::auth::RemoteAddress;
+
+/// What nginx calls it: the client closed before it was answered.
+const CLIENT_GONE: u16 = 499;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -37,10 +43,15 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
     request.extensions_mut().insert(RequestId(id));
     let span = tracing::info_span!("request", %id);
     let mut line = LogLine::new(&request, span.clone());
-    let response = next.run(request).instrument(span).await;
+    request.extensions_mut().insert(line.received.clone());
+    let mut response = next.run(request).instrument(span).await;
 
     line.status = Some(response.status());
     line.user = response.extensions().get().map(|AuthenticatedUser(user)| Arc::clone(user));
+    line._held = response.extensions_mut().remove();
+    line.asked = response.extensions_mut().remove();
+    line.cause = response.extensions_mut().remove();
+    line.digest = response.headers().get("docker-content-digest").cloned();
     line.length = response.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     let (mut parts, body) = response.into_parts();
     if let Ok(value) = HeaderValue::try_from(id.to_string()) {
@@ -60,6 +71,12 @@ struct LogLine {
     /// `None` while the handler has not answered.
     status: Option<StatusCode>,
     user: Option<Arc<str>>,
+    asked: Option<Asked>,
+    cause: Option<Cause>,
+    /// The digest that the answer names.
+    digest: Option<HeaderValue>,
+    _held: Option<Held>,
+    received: ReceivedBytes,
     /// The `Content-Length` of the answer.
     length: Option<u64>,
     bytes: u64,
@@ -68,6 +85,7 @@ struct LogLine {
 
 impl LogLine {
     fn new(request: &Request, span: Span) -> Self {
+        traffic().begin();
         Self {
             span,
             start: Instant::now(),
@@ -76,6 +94,11 @@ impl LogLine {
             remote: request.extensions().get().map(|RemoteAddress(address)| *address),
             status: None,
             user: None,
+            asked: None,
+            cause: None,
+            digest: None,
+            _held: None,
+            received: ReceivedBytes::default(),
             length: None,
             bytes: 0,
             whole: false,
@@ -93,9 +116,66 @@ impl LogLine {
     }
 }
 
+impl LogLine {
+    /// A label of the metrics; what no handler named is told by its path.
+    fn route(&self) -> &'static str {
+        match (&self.asked, self.path.as_str()) {
+            (Some(asked), _) => asked.route,
+            (None, "/healthz") => "healthz",
+            (None, "/readyz") => "readyz",
+            (None, "/metrics") => "metrics",
+            (None, path) if path == "/ui" || path.starts_with("/ui/") => "ui",
+            (None, _) => "other",
+        }
+    }
+
+    fn count(&self) {
+        // The methods there are routes for; anything else a stranger may invent.
+        let known = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
+        let method = known.into_iter().find(|known| *known == self.method.as_str()).unwrap_or("other");
+        traffic().end(&Ended {
+            route: self.route(),
+            method,
+            status: self.status.map_or(CLIENT_GONE, |status| status.as_u16()),
+            received: self.received.get(),
+            sent: self.bytes,
+            time: self.start.elapsed(),
+            code: self.cause.as_ref().map(|cause| cause.code),
+        });
+    }
+
+    /// Writes what changed the registry, and what was refused for want of a right, to the audit log.
+    fn record(&self) {
+        let Some(asked) = &self.asked else { return };
+        let status = self.status.map(|status| status.as_u16());
+        let done = matches!(status, Some(200..=299));
+        let action = match asked.route {
+            "put_manifest" => "push",
+            "delete_manifest" => "delete",
+            "delete_blob" => "delete-blob",
+            _ if status == Some(403) => "denied",
+            _ => return,
+        };
+        tracing::info!(
+            target: audit::TARGET,
+            action,
+            outcome = if done { "done" } else { "failed" },
+            user = self.user.as_deref(),
+            remote = self.remote.map(tracing::field::display),
+            repository = asked.repository.as_deref(),
+            reference = asked.reference.as_deref(),
+            digest = self.digest.as_ref().and_then(|digest| digest.to_str().ok()),
+            status,
+            cause = self.cause.as_ref().map(|cause| cause.code),
+        );
+    }
+}
+
 impl Drop for LogLine {
     fn drop(&mut self) {
         let _entered = self.span.enter();
+        self.count();
+        self.record();
         let milliseconds = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         // One macro call a level: the level of an event is part of its type.
         macro_rules! write_line {
@@ -107,9 +187,12 @@ impl Drop for LogLine {
                     path = self.path,
                     status = self.status.map(|status| status.as_u16()),
                     bytes = self.bytes,
+                    received = self.received.get(),
                     milliseconds,
                     remote = self.remote.map(tracing::field::display),
                     user = self.user.as_deref(),
+                    repository = self.asked.as_ref().and_then(|asked| asked.repository.as_deref()),
+                    cause = self.cause.as_ref().map(|cause| &*cause.text),
                     outcome = self.outcome(),
                     "request"
                 )
@@ -117,7 +200,9 @@ impl Drop for LogLine {
         }
         match self.status {
             Some(status) if status.is_server_error() => write_line!(tracing::Level::WARN),
-            _ if matches!(self.path.as_str(), "/healthz" | "/readyz") => write_line!(tracing::Level::DEBUG),
+            _ if matches!(self.path.as_str(), "/healthz" | "/readyz" | "/metrics") => {
+                write_line!(tracing::Level::DEBUG)
+            }
             _ => write_line!(tracing::Level::INFO),
         }
     }

@@ -27,7 +27,6 @@ use super::{
     activity::{ActiveBody, Activity},
     stream::{GuardedStream, drain},
 };
-use crate::auth::RemoteAddress;
 
 /// First byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -230,9 +229,10 @@ fn service(
 + 'static {
     let app = shared.app.clone();
     // An IPv4 client on a dual-stack listener is the same client.
-    let remote = RemoteAddress(peer.ip().to_canonical());
+    let (peer, limits) = (peer.ip().to_canonical(), shared.config.limits.clone());
     hyper::service::service_fn(move |request: Request<Incoming>| {
         let mut request = request.map(Body::new);
+        let remote = limits.get().client(peer, request.headers());
         request.extensions_mut().insert(remote);
         let mut app = app.clone();
         app.call(request)

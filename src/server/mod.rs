@@ -11,6 +11,7 @@ mod activity;
 mod connection;
 mod framing;
 pub mod health;
+mod limits;
 pub mod metrics;
 pub mod middleware;
 mod open_files;
@@ -18,10 +19,16 @@ mod refusal;
 mod request_body;
 pub mod shutdown;
 mod stream;
+pub mod supervisor;
 #[cfg(test)]
 mod tests;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    sync::Arc,
+    time::Duration,
+};
 
 use axum::Router;
 use tokio::{
@@ -30,6 +37,12 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use crate::{
+    auth::{Concurrency, RemoteAddress},
+    observability::traffic,
+};
+
+pub use limits::{Limits, Network, SharedLimits};
 pub use open_files::raise_open_file_limit;
 
 /// Gives the TLS configuration in force now; asked once a connection, so that a reload needs no restart.
@@ -56,6 +69,8 @@ pub struct Config {
     pub drain_deadline: Duration,
     /// How much of an unread request is read and thrown away after an early answer.
     pub linger: Linger,
+    /// What can be changed while the server runs.
+    pub limits: SharedLimits,
 }
 
 /// Bounds of a lingering close: without it the kernel answers unread data with a reset, which destroys the
@@ -79,6 +94,7 @@ impl Default for Config {
             response_stall: Duration::from_secs(120),
             drain_deadline: Duration::from_secs(60),
             linger: Linger { bytes: 256 << 20, time: Duration::from_secs(10) },
+            limits: SharedLimits::default(),
         }
     }
 }
@@ -130,6 +146,7 @@ async fn accept_until_shutdown(
     abort: &CancellationToken,
 ) {
     let slots = Arc::new(Semaphore::new(shared.config.max_connections));
+    let per_address = Concurrency::<IpAddr>::default();
     let mut back_off = BackOff::default();
     loop {
         let accepted = tokio::select! {
@@ -140,9 +157,15 @@ async fn accept_until_shutdown(
         match accepted {
             Ok((tcp, peer, slot)) => {
                 back_off = BackOff::default();
+                let limits = shared.config.limits.get();
+                let most = if limits.trusts(peer.ip()) { usize::MAX } else { limits.connections_per_address };
+                let Some(share) = per_address.take(&RemoteAddress(peer.ip()).network(), most) else {
+                    traffic().refused_connection();
+                    continue;
+                };
                 let (shared, abort) = (Arc::clone(shared), abort.clone());
                 connections.spawn(async move {
-                    let _slot = slot;
+                    let _slots = (slot, share);
                     tokio::select! {
                         biased;
                         () = abort.cancelled() => {}

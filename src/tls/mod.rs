@@ -9,18 +9,22 @@
 //! are created with mode 0600 and appear in no error, log line or `Debug` output.
 
 mod authority;
+mod client;
 mod directory;
 mod error;
 mod facts;
 mod identity;
+mod ourselves;
 mod pem_file;
 mod reload;
 mod subject_name;
 
+pub use client::client_config;
 pub use directory::{CertificateDirectory, FirstStart, Renewal, first_start, renew};
 pub use error::TlsError;
 pub use facts::{CertificateFacts, covers_name, inspect, read_facts, read_public_certificates};
 pub use identity::{ServerIdentity, issued_by};
+pub use ourselves::connect_to_ourselves;
 pub use reload::{Config, ReloadingCertificate, load};
 pub use subject_name::{SubjectName, default_names};
 

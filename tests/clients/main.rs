@@ -27,3 +27,4 @@ mod podman;
 mod regctl;
 mod rss;
 mod skopeo;
+mod swarm;

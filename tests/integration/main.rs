@@ -10,6 +10,7 @@ mod doctor;
 mod damage;
 mod inherited_volume;
 mod manifests;
+mod process;
 #[path = "../shared/random.rs"]
 mod random;
 mod referrers;

@@ -14,7 +14,10 @@ mod slowdown;
 mod tests;
 
 use std::{
-    sync::{Arc, atomic::AtomicU64, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -31,7 +34,9 @@ use self::{
     reload::Loaded,
     slowdown::Slowdown,
 };
-use super::{AuthError, Config, Credentials, Identity, PasswordHash, RemoteAddress};
+use super::{
+    AuthError, Concurrency, Config, Credentials, Identity, PasswordHash, RemoteAddress, Slot, UserName,
+};
 
 /// Most proven credentials remembered, and most failed ones.
 const MAX_REMEMBERED: u64 = 10_000;
@@ -64,6 +69,32 @@ struct Gate {
     slowdown: Slowdown,
     /// How many passwords were hashed since the start.
     hashed: AtomicU64,
+    /// How many answers came from what is remembered.
+    remembered: AtomicU64,
+    /// How many answers were no.
+    rejected: AtomicU64,
+    requests: Concurrency<UserName>,
+    max_requests_per_user: AtomicUsize,
+}
+
+/// The right of one request to be worked on; given back on drop.
+pub struct Place {
+    _slot: Option<Slot<UserName>>,
+}
+
+/// What the check of passwords has done, for the metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SignIns {
+    /// Passwords hashed since the start.
+    pub hashed: u64,
+    /// Answers given from memory since the start.
+    pub remembered: u64,
+    /// Wrong passwords and unknown users since the start.
+    pub rejected: u64,
+    /// Those that wait for their hash now, and those being hashed.
+    pub waiting: u64,
+    /// Proven credentials in memory.
+    pub cached: u64,
 }
 
 impl Authenticator {
@@ -84,6 +115,10 @@ impl Authenticator {
             queue: Queue::new(&config),
             slowdown: Slowdown::new(config.max_failure_delay),
             hashed: AtomicU64::new(0),
+            remembered: AtomicU64::new(0),
+            rejected: AtomicU64::new(0),
+            requests: Concurrency::default(),
+            max_requests_per_user: AtomicUsize::new(config.max_requests_per_user),
             file,
             config,
         };
@@ -113,6 +148,35 @@ impl Authenticator {
         self.gate.as_ref().map_or(0, |gate| gate.hashed.load(Ordering::Relaxed))
     }
 
+    /// What was done since the start, and what is under way; all zero where nobody signs in.
+    pub fn sign_ins(&self) -> SignIns {
+        let Some(gate) = &self.gate else { return SignIns::default() };
+        SignIns {
+            hashed: gate.hashed.load(Ordering::Relaxed),
+            remembered: gate.remembered.load(Ordering::Relaxed),
+            rejected: gate.rejected.load(Ordering::Relaxed),
+            waiting: gate.queue.len() as u64,
+            cached: gate.proven.entry_count(),
+        }
+    }
+
+    /// A place for one more request of a user; `None` when there are as many as one user may have. Who is anonymous
+    /// is not counted here.
+    pub fn admit(&self, identity: &Identity) -> Option<Place> {
+        let (Some(gate), Identity::User(name)) = (&self.gate, identity) else {
+            return Some(Place { _slot: None });
+        };
+        let slot = gate.requests.take(name, gate.max_requests_per_user.load(Ordering::Relaxed))?;
+        Some(Place { _slot: Some(slot) })
+    }
+
+    /// Changes how many requests one user may have at once.
+    pub fn set_max_requests_per_user(&self, most: usize) {
+        if let Some(gate) = &self.gate {
+            gate.max_requests_per_user.store(most, Ordering::Relaxed);
+        }
+    }
+
     /// Says who the client is.
     ///
     /// A wrong password and an unknown user take the same work and give the same [`AuthError::Rejected`], after a
@@ -131,6 +195,7 @@ impl Authenticator {
             gate.slowdown.forget(gate.keys.client(credentials.user(), remote));
             return Ok(Identity::User(credentials.user().clone()));
         }
+        gate.rejected.fetch_add(1, Ordering::Relaxed);
         gate.slowdown.pause(gate.keys.client(credentials.user(), remote)).await;
         Err(AuthError::Rejected)
     }
@@ -150,10 +215,16 @@ impl Gate {
         };
         let key = self.keys.credential(credentials, &hash);
         if let Some(answer) = self.remembered(&key) {
+            self.remembered.fetch_add(1, Ordering::Relaxed);
             return Ok(answer && known);
         }
         let flight = self.flights.join(key);
-        let right = *flight.cell().get_or_try_init(|| self.prove(key, credentials, &hash, remote)).await?;
+        let prove = || async {
+            let right = self.prove(key, credentials, &hash, remote).await?;
+            record(known.then_some(name), right && known, remote);
+            Ok(right)
+        };
+        let right = *flight.cell().get_or_try_init(prove).await?;
         // The wait may have been long: the user may be gone or have another password by now.
         let loaded = self.loaded.load();
         Ok(right && known && loaded.users().and_then(|users| users.get(name)) == Some(&hash))
@@ -191,4 +262,12 @@ impl Gate {
         if right { &self.proven } else { &self.failed }.insert(key, ());
         Ok(right)
     }
+}
+
+/// Writes a sign-in to the audit log: once a hash, not once a request. The name only where there is such a user, since
+/// people type passwords there.
+fn record(user: Option<&str>, right: bool, remote: RemoteAddress) {
+    let outcome = if right { "done" } else { "failed" };
+    let remote = tracing::field::display(remote.0);
+    tracing::info!(target: "pakhuis::audit", action = "sign-in", outcome, user, remote);
 }

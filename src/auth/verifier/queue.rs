@@ -69,6 +69,11 @@ impl Queue {
         Ok(Turn { _all: all, _lane: lane, _place: place })
     }
 
+    /// How many wait for permission, or have it.
+    pub(super) fn len(&self) -> usize {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).total
+    }
+
     fn place(&self, network: IpAddr) -> Option<(Place, Arc<Semaphore>)> {
         let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
         if waiting.total >= self.max_waiting {

@@ -56,6 +56,15 @@ async fn log_of(path: &str, read: bool) -> String {
             "/who",
             get(|| async { (Extension(AuthenticatedUser("ana".into())), "hello").into_response() }),
         )
+        .route(
+            "/refused",
+            get(|| async {
+                let asked =
+                    Asked { route: "get_manifest", repository: Some("team/app".into()), ..Asked::default() };
+                let cause = Cause { code: "MANIFEST_UNKNOWN", text: "no such manifest".into() };
+                (StatusCode::NOT_FOUND, Extension(asked), Extension(cause)).into_response()
+            }),
+        )
         .route("/broken", get(|| async { StatusCode::BAD_GATEWAY }))
         .route("/healthz", get(|| async { "ok" }))
         .layer(from_fn(layer));
@@ -105,4 +114,20 @@ async fn failures_stand_out_and_health_checks_do_not() {
     let log = log_of("/broken", true).await;
     assert!(log.contains(r#""level":"WARN""#) && log.contains(r#""status":502"#), "{log}");
     assert_eq!(log_of("/healthz", true).await, "");
+}
+
+#[tokio::test]
+async fn a_refusal_says_of_which_repository_and_why() {
+    let log = log_of("/refused", true).await;
+    let parts = [r#""repository":"team/app""#, r#""cause":"no such manifest""#, r#""status":404"#];
+    assert!(parts.iter().all(|part| log.contains(part)), "{log}");
+    let mut metrics = prometheus_client::registry::Registry::default();
+    traffic().register(&mut metrics);
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &metrics).unwrap();
+    let line = r#"http_requests_total{route="get_manifest",method="GET",status="404"} 1"#;
+    assert!(
+        text.contains(line) && text.contains(r#"http_errors_total{code="MANIFEST_UNKNOWN"} 1"#),
+        "{text}"
+    );
 }

@@ -4,5 +4,6 @@
 mod early_answer;
 mod framing;
 mod life_cycle;
+mod shares;
 mod support;
 mod timers;

@@ -4,7 +4,10 @@ use std::time::{Duration, Instant};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-use super::{super::Config, support::*};
+use super::{
+    super::{Config, Limits},
+    support::*,
+};
 
 const SHORT: Duration = Duration::from_millis(300);
 
@@ -53,7 +56,8 @@ async fn a_client_that_never_shakes_hands_is_cut_off() {
 
 #[tokio::test]
 async fn a_stalled_request_body_fails_and_the_handler_can_answer() {
-    let server = TestServer::plain(Config { request_stall: SHORT, ..Config::default() }).await;
+    let limits = Limits { request_min_rate: 0, ..Limits::default() }.into();
+    let server = TestServer::plain(Config { request_stall: SHORT, limits, ..Config::default() }).await;
     let mut stream = server.connect().await;
     stream.write_all(b"POST /count HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n").await.unwrap();
     for _ in 0..3 {
@@ -63,6 +67,33 @@ async fn a_stalled_request_body_fails_and_the_handler_can_answer() {
     let answer = read_all(&mut stream).await;
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     assert!(answer.contains("kind: TimedOut"), "{answer}");
+}
+
+/// Sends `count` pieces of `size` bytes, six in each span that the rate is looked at; the answer.
+async fn drip(count: usize, size: usize) -> String {
+    let limits = Limits { request_min_rate: 1000, ..Limits::default() }.into();
+    let server = TestServer::plain(Config { request_stall: SHORT * 3, limits, ..Config::default() }).await;
+    let mut stream = server.connect().await;
+    let head = format!(
+        "POST /count HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        count * size
+    );
+    stream.write_all(head.as_bytes()).await.unwrap();
+    for _ in 0..count {
+        tokio::time::sleep(SHORT / 2).await;
+        if stream.write_all(&vec![b'x'; size]).await.is_err() {
+            break;
+        }
+    }
+    read_all(&mut stream).await
+}
+
+#[tokio::test]
+async fn a_body_that_drips_fails_and_one_that_keeps_the_rate_has_all_the_time_it_needs() {
+    let answer = drip(20, 1).await;
+    assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("too slowly"), "{answer:?}");
+    let answer = drip(12, 400).await;
+    assert!(answer.ends_with("4800"), "{answer}");
 }
 
 #[tokio::test]

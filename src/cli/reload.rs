@@ -1,0 +1,123 @@
+//! Follows the configuration file while the server runs: by reading it every few seconds, and at once on SIGHUP.
+//!
+//! What can be changed without a restart is; the rest is named. A file that cannot be used is refused whole, told
+//! once, and what was in force stays.
+
+use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
+
+use super::serve::ServeSettings;
+use crate::{
+    api,
+    auth::Authenticator,
+    config::Config,
+    observability::{self, traffic},
+    server::SharedLimits,
+};
+
+const POLL: Duration = Duration::from_secs(5);
+
+/// The settings that are changed in place.
+const LIVE: [&str; 7] = [
+    "log.level",
+    "registry.warning",
+    "auth.max_requests_per_user",
+    "server.max_connections_per_address",
+    "server.max_requests_per_address",
+    "server.request_min_rate",
+    "server.trusted_proxies",
+];
+
+/// What is changed in place.
+pub(super) struct Running {
+    pub(super) settings: ServeSettings,
+    pub(super) file: Option<PathBuf>,
+    pub(super) in_force: BTreeMap<&'static str, String>,
+    pub(super) limits: SharedLimits,
+    pub(super) warning: api::Warning,
+    pub(super) authenticator: Authenticator,
+}
+
+/// The settings of a configuration by their names.
+pub(super) fn by_name(config: &Config) -> BTreeMap<&'static str, String> {
+    config.settings.iter().map(|setting| (setting.key, setting.value.clone())).collect()
+}
+
+impl Running {
+    /// Follows the file until `shutdown`. SIGHUP must have a listener even where there is no file: it would end the
+    /// process.
+    ///
+    /// # Errors
+    /// When the signal cannot be listened for.
+    pub(super) fn follow(mut self, shutdown: CancellationToken) -> std::io::Result<()> {
+        let mut hang_up = signal(SignalKind::hangup())?;
+        tokio::spawn(async move {
+            let mut seen = self.text().await;
+            loop {
+                let asked = tokio::select! {
+                    () = shutdown.cancelled() => return,
+                    asked = next(&mut hang_up) => asked,
+                };
+                let text = self.text().await;
+                if asked || text != seen {
+                    self.reload();
+                    seen = text;
+                }
+            }
+        });
+        Ok(())
+    }
+
+    /// What the file holds; a file that cannot be read is like one with a mistake, which loading it tells.
+    async fn text(&self) -> Option<Vec<u8>> {
+        let path = self.file.clone()?;
+        tokio::task::spawn_blocking(move || std::fs::read(path).ok()).await.ok().flatten()
+    }
+
+    fn reload(&mut self) {
+        match self.settings.clone().load() {
+            Err(error) => {
+                traffic().reloaded("configuration", false);
+                let error = format!("{error:#}");
+                tracing::error!(error, "the changed configuration is refused; what was in force stays");
+            }
+            Ok(config) => self.take(&config),
+        }
+    }
+
+    fn take(&mut self, config: &Config) {
+        let new = by_name(config);
+        let keys: std::collections::BTreeSet<_> = new.keys().chain(self.in_force.keys()).copied().collect();
+        let (live, restart): (Vec<&str>, Vec<&str>) = keys
+            .into_iter()
+            .filter(|key| new.get(key) != self.in_force.get(key))
+            .partition(|key| LIVE.contains(key));
+        if let Err(error) = observability::set_level(&config.log.level) {
+            tracing::error!(%error, "the level of the log stays");
+        }
+        self.warning.set(config.api.warning.get().map(|text| text.to_string()));
+        self.limits.set((*config.server.limits.get()).clone());
+        self.authenticator.set_max_requests_per_user(config.auth.max_requests_per_user);
+        for key in &live {
+            match new.get(key) {
+                Some(value) => self.in_force.insert(key, value.clone()),
+                None => self.in_force.remove(key),
+            };
+        }
+        traffic().reloaded("configuration", true);
+        tracing::info!(changed = live.join(", "), "the configuration was read again");
+        if !restart.is_empty() {
+            tracing::warn!(settings = restart.join(", "), "changed settings that need a restart");
+        }
+    }
+}
+
+/// Whether SIGHUP asked, or only time has passed.
+async fn next(hang_up: &mut Signal) -> bool {
+    tokio::select! {
+        _ = hang_up.recv() => true,
+        () = tokio::time::sleep(POLL) => false,
+    }
+}

@@ -1,0 +1,97 @@
+//! Sends what waits for one target, one event after the other, until it is taken or given up.
+
+use std::{thread, time::Duration};
+
+use super::{
+    Target,
+    http_client::{Client, SendError},
+    queue::Queue,
+};
+use crate::observability::traffic;
+
+/// Attempts at an event that the target understands and refuses: it would not take it in a week either.
+const ATTEMPTS_REFUSED: u32 = 5;
+
+/// The pause after the first failure; each further one doubles it.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+
+/// Runs for the life of the process. An event that is being sent when the process ends is sent again by the next.
+pub(super) fn run(target: &Target, queue: &Queue) {
+    let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else {
+        tracing::error!(target = target.name, "no events are sent: there is no runtime to be had");
+        return;
+    };
+    let mut client = Client::new(target.clone());
+    let mut failures = Failures::default();
+    loop {
+        let (number, event) = queue.oldest();
+        let (bytes, age) = match event {
+            Ok(event) => event,
+            Err(error) => {
+                tracing::error!(target = target.name, %error, "an event in the queue cannot be read");
+                give_up(target, queue, number, "it cannot be read");
+                continue;
+            }
+        };
+        match runtime.block_on(client.send(&bytes)) {
+            Ok(()) => {
+                failures.end(target);
+                traffic().sent_event();
+                if let Err(error) = queue.remove(number) {
+                    tracing::error!(target = target.name, %error, "a sent event cannot be removed from the queue");
+                }
+            }
+            Err(error) => {
+                let refused = matches!(error, SendError::Refused(_));
+                failures.count(target, &error);
+                if refused && failures.in_a_row >= ATTEMPTS_REFUSED {
+                    give_up(target, queue, number, "the target refuses it");
+                    failures = Failures::default();
+                } else if age >= target.give_up {
+                    give_up(target, queue, number, "it has waited too long");
+                } else {
+                    thread::sleep(failures.pause(target.longest_pause));
+                }
+            }
+        }
+    }
+}
+
+fn give_up(target: &Target, queue: &Queue, number: u64, why: &str) {
+    traffic().dead_event();
+    match queue.bury(number) {
+        Ok(file) => {
+            let file = file.display().to_string();
+            tracing::error!(target = target.name, file, "an event was given up: {why}");
+        }
+        Err(error) => {
+            tracing::error!(target = target.name, %error, "an event was given up and is lost: {why}")
+        }
+    }
+}
+
+/// The failures since the last success.
+#[derive(Default)]
+struct Failures {
+    in_a_row: u32,
+}
+
+impl Failures {
+    fn count(&mut self, target: &Target, error: &SendError) {
+        if self.in_a_row == 0 {
+            tracing::warn!(target = target.name, %error, "events cannot be delivered; they wait");
+        }
+        self.in_a_row = self.in_a_row.saturating_add(1);
+    }
+
+    fn end(&mut self, target: &Target) {
+        if self.in_a_row > 0 {
+            tracing::info!(target = target.name, failures = self.in_a_row, "events are delivered again");
+        }
+        self.in_a_row = 0;
+    }
+
+    fn pause(&self, longest: Duration) -> Duration {
+        FIRST_PAUSE.saturating_mul(2_u32.saturating_pow(self.in_a_row.saturating_sub(1).min(20))).min(longest)
+    }
+}

@@ -1,0 +1,7 @@
+//! The program as its operator has it: signals, files that change, what it tells and where.
+
+mod audit;
+mod events;
+mod reload;
+mod served;
+mod supervisor;
