@@ -54,7 +54,7 @@ pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, body: Stri
             return refuse(StatusCode::UNPROCESSABLE_ENTITY, &sentence(&rule.to_string()));
         }
         Err(ChangeError::Proof(AuthError::Missing | AuthError::Rejected)) => {
-            ui.registry.note(viewer.entry(Action::SignInFailed));
+            ui.note(viewer.entry(Action::SignInFailed));
             return refuse(StatusCode::FORBIDDEN, "The password until now is wrong.");
         }
         Err(ChangeError::Proof(AuthError::Busy | AuthError::Unavailable)) => {
@@ -70,7 +70,7 @@ pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, body: Stri
             );
         }
     }
-    ui.registry.note(viewer.entry(Action::PasswordChanged));
+    ui.note(viewer.entry(Action::PasswordChanged));
     let done = "The password is changed. Log in again with it wherever docker or podman uses the old one.";
     let mut response = response::render(StatusCode::OK, &AccountPage::new(&viewer, &user, done, true));
     match ui.begin_session(&user) {

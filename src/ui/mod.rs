@@ -44,7 +44,7 @@ use tower_http::csrf::CsrfLayer;
 
 use crate::{
     auth::{Authenticator, Policy},
-    registry::Registry,
+    registry::{Action, JournalEntry, Registry},
 };
 use session::Sealer;
 
@@ -121,6 +121,25 @@ struct Ui {
 
 /// Largest form, in bytes: a thousand tags with what they name.
 const MAX_FORM: usize = 512 * 1024;
+
+impl Ui {
+    /// Notes what somebody did on a page, in the journal and in the audit log.
+    fn note(&self, entry: JournalEntry) {
+        let action = serde_json::to_value(entry.action).unwrap_or_default();
+        tracing::info!(
+            target: crate::observability::audit::TARGET,
+            action = action.as_str(),
+            outcome = if entry.action == Action::SignInFailed { "failed" } else { "done" },
+            by = "page",
+            user = entry.user,
+            remote = entry.address,
+            repository = entry.repository.as_ref().map(|name| name.as_str()),
+            reference = entry.tag.as_ref().map(|tag| tag.as_str()),
+            digest = entry.was.as_ref().map(|digest| digest.as_str()),
+        );
+        self.registry.note(entry);
+    }
+}
 
 /// All pages. The fallback answers every path that no other router does.
 pub fn router(state: UiState) -> Router {

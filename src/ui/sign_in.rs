@@ -131,7 +131,7 @@ impl Ui {
     fn note_sign_in(&self, action: Action, visitor: &Visitor, user: &str) {
         // What is no user's name may be a password typed in the wrong place.
         let user = Some(user).filter(|user| self.authenticator.session_stamp(user).is_some());
-        self.registry.note(JournalEntry::new(action, user, Some(visitor.remote.0.to_string())));
+        self.note(JournalEntry::new(action, user, Some(visitor.remote.0.to_string())));
     }
 
     pub(super) fn begin_session(&self, user: &str) -> Option<HeaderValue> {

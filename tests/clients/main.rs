@@ -27,4 +27,3 @@ mod podman;
 mod regctl;
 mod rss;
 mod skopeo;
-mod swarm;

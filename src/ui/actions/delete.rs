@@ -144,7 +144,7 @@ impl Ui {
             result => result?,
         };
         let note = |action, tag: Option<&Tag>| {
-            self.registry.note(JournalEntry {
+            self.note(JournalEntry {
                 repository: Some(name.clone()),
                 tag: tag.cloned(),
                 was: Some(digest.clone()),

@@ -141,7 +141,7 @@ async fn remove(
         match ui.registry.delete_tag(name, tag).await {
             Ok(was) => {
                 count += 1;
-                ui.registry.note(JournalEntry {
+                ui.note(JournalEntry {
                     repository: Some(name.clone()),
                     tag: Some(tag.clone()),
                     was,

@@ -2,6 +2,7 @@
 
 mod audit;
 mod events;
+mod observed;
 mod reload;
 mod served;
 mod supervisor;
