@@ -16,7 +16,7 @@ pub struct Counters {
     pub damaged_set_aside: AtomicU64,
     /// Answers that were cut off because what was being sent did not have its digest.
     pub reads_cut: AtomicU64,
-    /// Uploads whose bytes are being received or made a blob now.
+    /// Uploads whose bytes are being received now.
     pub uploads_receiving: AtomicU64,
     /// Findings of the last complete verification of the volume by any server; -1 when none is known.
     pub verification_findings: AtomicI64,

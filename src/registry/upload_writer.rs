@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
 
-use super::{Registry, RegistryError, blocking::Work, held_upload::HeldUpload};
+use super::{Registry, RegistryError, blocking::Work, counters::Receiving, held_upload::HeldUpload};
 use crate::storage::StorageError;
 
 /// Bytes gathered before they are hashed and written in one go. A request holds at most two pieces.
@@ -25,6 +25,7 @@ pub(super) struct UploadWriter {
     piece: Vec<Bytes>,
     piece_size: usize,
     last_write: Instant,
+    _receiving: Receiving,
 }
 
 enum State {
@@ -39,6 +40,7 @@ type Written = Result<(HeldUpload, Result<(), StorageError>), RegistryError>;
 impl UploadWriter {
     pub(super) fn new(registry: Registry, claimed: HeldUpload) -> Self {
         Self {
+            _receiving: Receiving::begin(registry.counters()),
             registry,
             state: State::Idle(claimed),
             piece: Vec::new(),

@@ -7,8 +7,7 @@ use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
 
 use super::{
-    BodyError, Registry, RegistryError, blocking::Work, counters::Receiving, held_upload::HeldUpload,
-    upload_writer::UploadWriter,
+    BodyError, Registry, RegistryError, blocking::Work, held_upload::HeldUpload, upload_writer::UploadWriter,
 };
 use crate::{
     oci::{Algorithm, Digest, RepositoryName, UploadId},
@@ -136,9 +135,7 @@ impl Registry {
         B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
     {
         let (registry, name, id) = (self.clone(), repository.clone(), *upload);
-        let receiving = Receiving::begin(self.counters());
         let task = tokio::spawn(async move {
-            let _receiving = receiving;
             let storage = registry.inner.storage.clone();
             let claim = move |_: &Storage| HeldUpload::claim(&storage, &name, &id);
             let claimed = registry.storage_result(Work::Write, claim).await?;
