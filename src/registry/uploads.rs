@@ -66,11 +66,15 @@ impl Registry {
         cancelled.map_err(|error| upload_error(error, upload))
     }
 
-    /// Ends an upload whose address no client knows; as soon as the volume answers, if it does not now.
-    pub async fn discard_upload(&self, repository: &RepositoryName, upload: &UploadId) {
-        if let Err(RegistryError::Unavailable(_)) = self.cancel_upload(repository, upload).await {
-            self.inner.storage.discard_upload_later(repository, upload);
-        }
+    /// Ends an upload whose address no client knows; as soon as the volume answers, if it does not now. Nobody waits for
+    /// it: a volume that hangs has let the client wait for the length of a deadline already.
+    pub fn discard_upload(&self, repository: &RepositoryName, upload: &UploadId) {
+        let (registry, repository, upload) = (self.clone(), repository.clone(), *upload);
+        tokio::spawn(async move {
+            if let Err(RegistryError::Unavailable(_)) = registry.cancel_upload(&repository, &upload).await {
+                registry.inner.storage.discard_upload_later(&repository, &upload);
+            }
+        });
     }
 
     /// Appends a body to an upload; returns how many bytes it has then. `expected` is the range the client says

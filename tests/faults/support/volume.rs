@@ -161,10 +161,16 @@ fn examine(directory: &Path, findings: &mut Findings) {
             examine_link(&path, findings);
         } else if name == "data" {
             examine_blob(&path, findings);
-        } else if !matches!(name.as_str(), "session-key" | "subjects") {
+        } else if name.ends_with(".tmp") || !is_kept(&path) {
             findings.left.push(format!("file {} in {}", kind(&name), kind_of_directory(directory)));
         }
     }
+}
+
+/// Whether a file is one that Pakhuis keeps for later: what pages show of a manifest, and who pushed it, included.
+fn is_kept(path: &Path) -> bool {
+    let kept = |name: &str| matches!(name, "session-key" | "subjects" | "summaries" | "journal");
+    path.components().any(|component| component.as_os_str().to_str().is_some_and(kept))
 }
 
 fn examine_link(path: &Path, findings: &mut Findings) {
