@@ -143,12 +143,14 @@ async fn serve(
         tokio::spawn(certificate.clone().watch(shutdown.clone()));
         Arc::new(move || certificate.server_config()) as TlsSource
     });
-    supervise(&shutdown);
+    let supervised = supervise(&shutdown);
     first_steps::tell(&config, address, certificates.ca_certificate.as_deref());
     if let Some(path) = address_file {
         write_address(path, &address.to_string())?;
     }
     server::serve(listener, tls, application, config.server, shutdown).await?;
+    // An idle server ends before it could be told.
+    let _ = supervised.await;
     // Its last second; a volume that hangs does not keep the process.
     let _ = tokio::time::timeout(LAST_LINES, journal).await;
     Ok(())
@@ -169,14 +171,14 @@ async fn listener(config: &Config, inherited: Option<std::net::TcpListener>) -> 
 }
 
 /// Tells whoever started us that the server is ready, lives, and stops.
-fn supervise(shutdown: &CancellationToken) {
+fn supervise(shutdown: &CancellationToken) -> tokio::task::JoinHandle<()> {
     server::supervisor::notify("READY=1");
     server::supervisor::keep_watchdog(shutdown.clone());
     let shutdown = shutdown.clone();
     tokio::spawn(async move {
         shutdown.cancelled().await;
         server::supervisor::notify("STOPPING=1");
-    });
+    })
 }
 
 /// The registry over the volume, which is watched from now on.

@@ -31,7 +31,7 @@ async fn a_service_manager_is_told_that_it_is_ready_alive_and_stopping() {
             && said.iter().filter(|text| *text == "WATCHDOG=1").count() >= 3
     });
     server.stop();
-    assert!(said.lock().unwrap().iter().any(|text| text == "STOPPING=1"));
+    wait_for("stopping", || said.lock().unwrap().iter().any(|text| text == "STOPPING=1"));
 }
 
 #[tokio::test]
