@@ -3,48 +3,84 @@
 use std::fs::{self, File};
 use std::ops::Deref;
 use std::path::Path;
-use std::process::{Child, Stdio};
+use std::process::Child;
 use std::time::Duration;
 
-use super::sandbox::{Sandbox, wait_until};
+use super::sandbox::{Machine, Sandbox, wait_until};
 use super::{TestServer, program};
 
 /// How long dockerd may take to start and to stop; it needs 2 s.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A running dockerd and the sandbox it lives in; `docker` run in the sandbox talks to it.
-pub(crate) struct DockerEngine {
-    daemon: Child,
+/// A running dockerd; `docker` run in its machine talks to it.
+pub(crate) struct Daemon {
+    process: Child,
     cgroup: String,
+}
+
+/// A running dockerd and the sandbox it lives in.
+pub(crate) struct DockerEngine {
+    daemon: Daemon,
     sandbox: Sandbox,
+}
+
+impl Daemon {
+    /// Starts dockerd in `machine` and waits until it is ready. `cgroup` is a name of its own: the host's control
+    /// groups are shared, and a parent can be told apart and removed.
+    #[track_caller]
+    pub(crate) fn start(machine: &Machine, cgroup: &str, arguments: &[&str]) -> Self {
+        program("docker", "docker.io");
+        program("dockerd", "docker.io");
+        let log = File::options().create(true).append(true).open(machine.path().join("dockerd.log"));
+        let log = log.expect("a log file");
+        let process = machine
+            .command("dockerd")
+            .arg("--data-root")
+            .arg(machine.path().join("docker"))
+            .args(["--cgroup-parent", cgroup])
+            .args(arguments)
+            .stdout(log.try_clone().expect("a log file"))
+            .stderr(log)
+            .spawn()
+            .expect("nsenter starts");
+        let daemon = Self { process, cgroup: cgroup.to_owned() };
+        let is_ready = || machine.run("docker", &["version"]).succeeded();
+        assert!(
+            wait_until(PATIENCE, is_ready),
+            "dockerd is not ready after {PATIENCE:?}:\n{}",
+            log_of(machine)
+        );
+        daemon
+    }
+
+    /// Ends it as a service manager does: it ends its containers and undoes its mounts.
+    pub(crate) fn stop(&mut self, machine: &Machine) {
+        if std::thread::panicking() {
+            let log = log_of(machine);
+            let lines: Vec<_> = log.lines().collect();
+            eprintln!("dockerd said:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
+        }
+        let _ = machine.run("sh", &["-c", "kill -TERM \"$(cat /run/docker.pid)\""]);
+        let process = &mut self.process;
+        wait_until(PATIENCE, || !matches!(process.try_wait(), Ok(None)));
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+        remove_cgroups(&self.cgroup);
+    }
+}
+
+fn log_of(machine: &Machine) -> String {
+    fs::read_to_string(machine.path().join("dockerd.log")).unwrap_or_default()
 }
 
 impl DockerEngine {
     /// An engine that trusts the CA of `server` and is not logged in.
     #[track_caller]
     pub(crate) fn start(server: &TestServer) -> Self {
-        program("docker", "docker.io");
-        program("dockerd", "docker.io");
         let sandbox = Sandbox::start(server);
-        // The host's control groups are shared: a parent of its own can be told apart and removed.
         let cgroup = format!("pakhuis-clients-{}", server.port());
-        let log = File::create(sandbox.path().join("dockerd.log")).expect("a log file");
-        let daemon = sandbox
-            .command("dockerd")
-            .arg("--data-root")
-            .arg(sandbox.path().join("docker"))
-            .args(["--bridge", "none", "--iptables=false", "--cgroup-parent", &cgroup])
-            .stdout(log.try_clone().expect("a log file"))
-            .stderr(log)
-            .spawn()
-            .expect("nsenter starts");
-        let engine = Self { daemon, cgroup, sandbox };
-        assert!(
-            wait_until(PATIENCE, || engine.is_ready()),
-            "dockerd is not ready after {PATIENCE:?}:\n{}",
-            engine.log()
-        );
-        engine
+        let daemon = Daemon::start(&sandbox, &cgroup, &["--bridge", "none", "--iptables=false"]);
+        Self { daemon, sandbox }
     }
 
     /// Runs `docker` with words separated by spaces, and insists on success; trimmed standard output.
@@ -58,19 +94,6 @@ impl DockerEngine {
     pub(crate) fn docker_refused(&self, arguments: &str, any_of: &[&str]) {
         self.refused(&format!("docker {arguments}"), any_of);
     }
-
-    fn is_ready(&self) -> bool {
-        self.command("docker")
-            .arg("version")
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .status()
-            .is_ok_and(|status| status.success())
-    }
-
-    fn log(&self) -> String {
-        fs::read_to_string(self.path().join("dockerd.log")).unwrap_or_default()
-    }
 }
 
 impl Deref for DockerEngine {
@@ -83,18 +106,7 @@ impl Deref for DockerEngine {
 
 impl Drop for DockerEngine {
     fn drop(&mut self) {
-        if std::thread::panicking() {
-            let log = self.log();
-            let lines: Vec<_> = log.lines().collect();
-            eprintln!("dockerd said:\n{}", lines[lines.len().saturating_sub(40)..].join("\n"));
-        }
-        // Its own pid file: dockerd then ends its containers and undoes its mounts.
-        let _ = self.run("sh", &["-c", "kill -TERM \"$(cat /run/docker.pid)\""]);
-        let daemon = &mut self.daemon;
-        wait_until(PATIENCE, || !matches!(daemon.try_wait(), Ok(None)));
-        let _ = self.daemon.kill();
-        let _ = self.daemon.wait();
-        remove_cgroups(&self.cgroup);
+        self.daemon.stop(&self.sandbox);
     }
 }
 

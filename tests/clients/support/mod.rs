@@ -6,6 +6,7 @@
 
 mod api;
 mod browser;
+pub(crate) mod cluster;
 pub(crate) mod docker_engine;
 mod image;
 mod link;

@@ -8,6 +8,7 @@
 
 use std::fs;
 use std::io::Write as _;
+use std::ops::Deref;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -45,21 +46,34 @@ read -r pid rest < /proc/self/stat
 mount -t proc proc /proc
 mount -t tmpfs tmpfs /run
 mount --bind "$1/etc" /etc
+hostname "$2"
 ip link set lo up
-ip address add 10.99.0.1/32 dev lo
 echo "$pid" > "$1/pid.new"
 mv "$1/pid.new" "$1/pid"
 exec sleep infinity
 "#;
 
 /// One private machine; dropping it ends every process in it and removes its files.
-pub(crate) struct Sandbox {
-    port: u16,
+pub(crate) struct Machine {
     pid: String,
     unshare: Child,
-    link: Link,
     // Last: the directory goes when nothing uses it any more.
     directory: tempfile::TempDir,
+}
+
+/// A machine on which the registry under test answers at `registry.test`.
+pub(crate) struct Sandbox {
+    port: u16,
+    link: Link,
+    machine: Machine,
+}
+
+impl Deref for Sandbox {
+    type Target = Machine;
+
+    fn deref(&self) -> &Machine {
+        &self.machine
+    }
 }
 
 impl Sandbox {
@@ -67,27 +81,11 @@ impl Sandbox {
     #[track_caller]
     pub(crate) fn start(server: &TestServer) -> Self {
         let port = server.port();
-        find("ip", "iproute2");
-        let directory = tempfile::Builder::new().prefix("client-").tempdir().expect("a temporary directory");
-        let root = directory.path();
-        write_etc(&root.join("etc"), root);
-        for name in ["home", "tmp"] {
-            fs::create_dir(root.join(name)).expect("a directory of the sandbox");
-        }
-        let mut unshare = find("unshare", "util-linux")
-            .args(["--mount", "--net", "--pid", "--ipc", "--fork", "--kill-child"])
-            .args(["--propagation", "private", "sh", "-c", FIRST_PROCESS, "sh"])
-            .arg(root)
-            .stdin(Stdio::null())
-            .spawn()
-            .expect("unshare starts");
-        let pid = wait_for_pid(&root.join("pid"), &mut unshare);
-        let link = Link::start(
-            Path::new(&format!("/proc/{pid}/ns/net")),
-            (REGISTRY_ADDRESS, port).into(),
-            ([127, 0, 0, 1], port).into(),
-        );
-        let sandbox = Self { port, pid, unshare, link, directory };
+        let machine = Machine::start("client");
+        machine.address("10.99.0.1/32", "lo");
+        let link =
+            Link::start(&machine.network(), (REGISTRY_ADDRESS, port).into(), ([127, 0, 0, 1], port).into());
+        let sandbox = Self { port, link, machine };
         sandbox.trust(&fs::read_to_string(server.ca_certificate()).expect("the server has a CA"));
         sandbox
     }
@@ -105,16 +103,6 @@ impl Sandbox {
     /// The wire between the sandbox and the registry, to count and to cut.
     pub(crate) fn link(&self) -> &Link {
         &self.link
-    }
-
-    /// The sandbox's directory: the same path inside and outside.
-    pub(crate) fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    /// The sandbox's `/etc`, seen from outside.
-    pub(crate) fn etc(&self) -> PathBuf {
-        self.path().join("etc")
     }
 
     /// Makes `ca` the certificate authority for the registry in every client's `certs.d`, as an admin
@@ -135,11 +123,67 @@ impl Sandbox {
         }
     }
 
+    /// `PROGRAM login` as `user`, the password by standard input, as docker, podman, skopeo and buildah do.
+    pub(crate) fn login(&self, program: &str, user: &str, password: &str) -> Finished {
+        let registry = self.registry();
+        self.run_with_input(program, &["login", "-u", user, "--password-stdin", &registry], password)
+    }
+}
+
+impl Machine {
+    /// A machine with no network but its own loopback.
+    #[track_caller]
+    pub(crate) fn start(name: &str) -> Self {
+        find("ip", "iproute2");
+        let directory = tempfile::Builder::new().prefix("client-").tempdir().expect("a temporary directory");
+        let root = directory.path();
+        write_etc(&root.join("etc"), root);
+        for name in ["home", "tmp"] {
+            fs::create_dir(root.join(name)).expect("a directory of the sandbox");
+        }
+        let mut unshare = find("unshare", "util-linux")
+            .args(["--mount", "--net", "--pid", "--ipc", "--uts", "--fork", "--kill-child"])
+            .args(["--propagation", "private", "sh", "-c", FIRST_PROCESS, "sh"])
+            .arg(root)
+            .arg(name)
+            .stdin(Stdio::null())
+            .spawn()
+            .expect("unshare starts");
+        let pid = wait_for_pid(&root.join("pid"), &mut unshare);
+        Self { pid, unshare, directory }
+    }
+
+    /// Its network namespace.
+    pub(crate) fn network(&self) -> PathBuf {
+        format!("/proc/{}/ns/net", self.pid).into()
+    }
+
+    /// Its first process, as the host knows it.
+    pub(crate) fn pid(&self) -> &str {
+        &self.pid
+    }
+
+    /// Gives an interface an address.
+    #[track_caller]
+    pub(crate) fn address(&self, address: &str, interface: &str) {
+        self.ok(&format!("ip address add {address} dev {interface}"));
+    }
+
+    /// The sandbox's directory: the same path inside and outside.
+    pub(crate) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    /// The sandbox's `/etc`, seen from outside.
+    pub(crate) fn etc(&self) -> PathBuf {
+        self.path().join("etc")
+    }
+
     /// A command that will run inside, with nothing of the caller's environment but the path.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = find("nsenter", "util-linux");
         command
-            .args(["--target", &self.pid, "--mount", "--net", "--pid", "--ipc"])
+            .args(["--target", &self.pid, "--mount", "--net", "--pid", "--ipc", "--uts"])
             .arg("--")
             .arg(program)
             .env_clear()
@@ -175,12 +219,6 @@ impl Sandbox {
         self.run(program, &arguments).refused_with(any_of);
     }
 
-    /// `PROGRAM login` as `user`, the password by standard input, as docker, podman, skopeo and buildah do.
-    pub(crate) fn login(&self, program: &str, user: &str, password: &str) -> Finished {
-        let registry = self.registry();
-        self.run_with_input(program, &["login", "-u", user, "--password-stdin", &registry], password)
-    }
-
     /// Runs a program inside to its end, with `input` on its standard input.
     pub(crate) fn run_with_input(&self, program: &str, arguments: &[&str], input: &str) -> Finished {
         let mut child = self
@@ -200,7 +238,7 @@ impl Sandbox {
     }
 }
 
-impl Drop for Sandbox {
+impl Drop for Machine {
     fn drop(&mut self) {
         // `--kill-child`: the first process follows, and with it everything inside.
         let _ = self.unshare.kill();

@@ -1,0 +1,201 @@
+//! The registry in the swarm, by the files in `config` and the commands of docs/operations.md.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::PATIENCE;
+use crate::support::cluster::{Cluster, Node};
+use crate::support::sandbox::wait_until;
+use crate::support::{pakhuis, run, run_with_input};
+
+/// What the swarm is given, and who may come in.
+pub(super) struct Registry {
+    directory: tempfile::TempDir,
+    fingerprint: String,
+}
+
+/// Pulls that were tried while something happened.
+pub(super) struct Pulls {
+    pub(super) done: usize,
+    pub(super) failed: Vec<String>,
+}
+
+fn config(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
+}
+
+impl Registry {
+    /// Certificates, users, secrets and labels, and the image on the nodes that will run it.
+    #[track_caller]
+    pub(super) fn prepare(cluster: &Cluster) -> Self {
+        let directory = tempfile::Builder::new().prefix("swarm-").tempdir().expect("a directory");
+        let root = directory.path();
+        fs::create_dir(root.join("volume")).expect("a volume");
+        let mut certificates = pakhuis();
+        certificates.args(["cert", "generate", "--name", "registry.test", "--directory"]);
+        run(certificates.arg(root.join("certs")));
+        for user in ["alice", "deploy"] {
+            let mut add = pakhuis();
+            add.args(["add-user", user, "--password-stdin", "--htpasswd"]).arg(root.join("htpasswd"));
+            run_with_input(&mut add, password(user).as_bytes());
+        }
+        let shown = run(pakhuis().args(["cert", "show"]).arg("--directory").arg(root.join("certs")));
+        let fingerprint = fingerprint(&root.join("certs/ca.crt"));
+        let shown = String::from_utf8_lossy(&shown.stdout).to_uppercase().replace(':', "");
+        assert!(shown.contains(&fingerprint), "`pakhuis cert show` tells {fingerprint}: {shown}");
+
+        let binary = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/image/pakhuis");
+        assert!(binary.is_file(), "missing: config/image/build --binary");
+        let manager = &cluster.nodes[0];
+        let built = manager
+            .command(config("image/build").to_str().expect("UTF-8"))
+            .arg("--image")
+            .output()
+            .expect("the script starts");
+        assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+        // The cold start: there is no registry yet to pull it from.
+        let archive = root.join("pakhuis.tar");
+        manager.docker(&format!("save --output {} {}", archive.display(), image()));
+        for (node, name) in cluster.nodes.iter().zip(["node1", "node2"]) {
+            node.docker(&format!("load --quiet --input {}", archive.display()));
+            manager.docker(&format!("node update --label-add registry=true {name}"));
+        }
+        let size: u64 = manager
+            .docker(&format!("image inspect --format {{{{.Size}}}} {}", image()))
+            .parse()
+            .expect("a number");
+        println!("the image has {:.1} MB", size as f64 / 1e6);
+        // A developer may have put an unoptimised binary there; the gate has what config/image/build makes.
+        let bar = if cfg!(debug_assertions) { 60_000_000 } else { 20_000_000 };
+        assert!(size < bar, "{size} bytes");
+        for (name, file) in [
+            ("pakhuis-htpasswd-1", "htpasswd"),
+            ("pakhuis-certificate-1", "certs/server.crt"),
+            ("pakhuis-key-1", "certs/server.key"),
+        ] {
+            manager.docker(&format!("secret create {name} {}", root.join(file).display()));
+        }
+        let text = fs::read_to_string(config("stack-pakhuis.toml")).expect("the configuration of the stack");
+        let text = text.replace("docker-registry.dccn.nl", "registry.test");
+        fs::write(root.join("pakhuis.toml"), text).expect("a file");
+        Self { directory, fingerprint }
+    }
+
+    /// Deploys `config/stack.yml` and waits until both servers are healthy.
+    #[track_caller]
+    pub(super) fn deploy(&self, cluster: &Cluster) {
+        let manager = &cluster.nodes[0];
+        self.deploy_with(manager, &[]);
+        let running = wait_until(PATIENCE, || {
+            manager.docker("service ls --format {{.Replicas}}").starts_with("2/2")
+                && cluster.nodes[..2].iter().all(|node| {
+                    node.docker("ps --filter health=healthy --format {{.Image}}").contains("pakhuis")
+                })
+        });
+        let said = || manager.docker("service ps --no-trunc registry_registry");
+        assert!(running, "{}\n{}", said(), manager.docker("service logs registry_registry"));
+    }
+
+    fn deploy_with(&self, manager: &Node, more: &[(&str, &str)]) {
+        let root = self.directory.path();
+        let mut command = manager.command("docker");
+        command
+            .args(["stack", "deploy", "--resolve-image", "never", "--compose-file"])
+            .arg(config("stack.yml"))
+            .arg("registry")
+            .env("PAKHUIS_IMAGE", image())
+            .env("PAKHUIS_VOLUME", root.join("volume"))
+            .env("PAKHUIS_CONFIG_FILE", root.join("pakhuis.toml"))
+            // The test runs as root, and so owns the volume.
+            .env("PAKHUIS_USER", "0:0")
+            .env("PAKHUIS_UID", "0")
+            .envs(more.iter().copied());
+        let output = command.output().expect("nsenter starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Every node trusts the authority, by the script, twice: the second time it has nothing to do.
+    #[track_caller]
+    pub(super) fn trust(&self, cluster: &Cluster) {
+        let (script, ca) = (config("trust"), self.directory.path().join("certs/ca.crt"));
+        let line = format!("{} registry.test:5000 {}", script.display(), ca.display());
+        for node in &cluster.nodes {
+            node.refused(
+                &format!("{line} {}", "0".repeat(64)),
+                &["none of those given; nothing was changed"],
+            );
+            assert!(node.ok(&format!("{line} {}", self.fingerprint)).contains("written:"));
+            assert!(!node.ok(&format!("{line} {}", self.fingerprint)).contains("written:"));
+        }
+    }
+
+    #[track_caller]
+    pub(super) fn sign_in(&self, node: &Node, user: &str) {
+        node.run_with_input(
+            "docker",
+            &["login", "-u", user, "--password-stdin", "registry.test:5000"],
+            &password(user),
+        )
+        .ok();
+    }
+
+    /// Replaces both servers, as an update of the image does, while the third node pulls again and again.
+    #[track_caller]
+    pub(super) fn update_while_pulling(&self, cluster: &Cluster, image: &str) -> Pulls {
+        let [manager, _, node] = cluster.nodes.as_slice() else { panic!("three nodes") };
+        manager.docker("service update --force --detach registry_registry");
+        let state = || manager.docker("service inspect --format {{.UpdateStatus.State}} registry_registry");
+        let mut pulls = Pulls { done: 0, failed: Vec::new() };
+        let begin = Instant::now();
+        while state() == "updating" {
+            assert!(begin.elapsed() < 2 * PATIENCE, "the update does not end");
+            let _ = node.try_docker(&format!("rmi --force {image}"));
+            let pulled = node.try_docker(&format!("pull --quiet {image}"));
+            if pulled.succeeded() {
+                pulls.done += 1;
+            } else {
+                pulls.failed.push(format!("after {:?}: {}", begin.elapsed(), pulled.stderr));
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(state(), "completed");
+        pulls
+    }
+
+    /// Takes a user out of the htpasswd file, as another version of the secret; what its node is told then.
+    #[track_caller]
+    pub(super) fn revoke(&self, manager: &Node, user: &str, node: &Node) {
+        let root = self.directory.path();
+        let mut remove = pakhuis();
+        remove.args(["remove-user", user, "--yes", "--htpasswd"]).arg(root.join("htpasswd"));
+        run(&mut remove);
+        manager.docker(&format!("secret create pakhuis-htpasswd-2 {}", root.join("htpasswd").display()));
+        self.deploy_with(manager, &[("PAKHUIS_HTPASSWD_VERSION", "2"), ("PAKHUIS_REPLICAS", "1")]);
+        let image = "registry.test:5000/stager/db:1";
+        let _ = node.try_docker(&format!("rmi --force {image}"));
+        let mut said = String::new();
+        let refused = wait_until(PATIENCE, || {
+            let pulled = node.try_docker(&format!("pull --quiet {image}"));
+            said.clone_from(&pulled.stderr);
+            !pulled.succeeded() && said.contains("unauthorized")
+        });
+        assert!(refused, "{said}");
+        assert!(said.contains("the user name or the password is wrong"), "{said}");
+    }
+}
+
+fn image() -> String {
+    format!("pakhuis:{}", env!("CARGO_PKG_VERSION"))
+}
+
+fn password(user: &str) -> String {
+    format!("{user} has a long password")
+}
+
+fn fingerprint(certificate: &Path) -> String {
+    let mut openssl = crate::support::program("openssl", "openssl");
+    openssl.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(certificate);
+    let said = String::from_utf8_lossy(&run(&mut openssl).stdout).into_owned();
+    said.split('=').next_back().unwrap_or_default().trim().replace(':', "")
+}
