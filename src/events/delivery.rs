@@ -65,7 +65,7 @@ fn give_up(target: &Target, queue: &Queue, number: u64, why: &str) {
             tracing::error!(target = target.name, file, "an event was given up: {why}");
         }
         Err(error) => {
-            tracing::error!(target = target.name, %error, "an event was given up and is lost: {why}")
+            tracing::error!(target = target.name, %error, "an event was given up and is lost: {why}");
         }
     }
 }

@@ -201,7 +201,7 @@ impl Drop for LogLine {
         match self.status {
             Some(status) if status.is_server_error() => write_line!(tracing::Level::WARN),
             _ if matches!(self.path.as_str(), "/healthz" | "/readyz" | "/metrics") => {
-                write_line!(tracing::Level::DEBUG)
+                write_line!(tracing::Level::DEBUG);
             }
             _ => write_line!(tracing::Level::INFO),
         }

@@ -35,7 +35,10 @@ impl BlockSize {
 
 /// Buffers that wait to be used again. Clones share them.
 #[derive(Clone, Default)]
-pub(super) struct BufferPool(Arc<[Mutex<Vec<Box<[u8]>>>; 2]>);
+pub(super) struct BufferPool(Arc<[Kept; 2]>);
+
+/// Those of one size.
+type Kept = Mutex<Vec<Box<[u8]>>>;
 
 impl BufferPool {
     /// A buffer with at least the room of its size; what is in it is of no account.
@@ -45,7 +48,7 @@ impl BufferPool {
         Buffer { bytes, size, pool: self.clone() }
     }
 
-    fn of(&self, size: BlockSize) -> &Mutex<Vec<Box<[u8]>>> {
+    fn of(&self, size: BlockSize) -> &Kept {
         &self.0[size as usize]
     }
 }

@@ -287,14 +287,14 @@ impl RepositoryView {
         let manifest = |place: &u32| tag(place).manifest.as_deref();
         match order {
             TagOrder::Name => {
-                places.sort_by_cached_key(|place| Reverse(version_key(tag(place).tag.as_str())))
+                places.sort_by_cached_key(|place| Reverse(version_key(tag(place).tag.as_str())));
             }
             TagOrder::Pushed => places.sort_by_key(|place| Reverse(tag(place).pushed)),
             TagOrder::Created => {
                 places.sort_by_key(|place| Reverse(manifest(place).and_then(|manifest| manifest.created)));
             }
             TagOrder::Size => {
-                places.sort_by_key(|place| Reverse(manifest(place).map(|manifest| manifest.size)))
+                places.sort_by_key(|place| Reverse(manifest(place).map(|manifest| manifest.size)));
             }
         }
         places.into()

@@ -147,7 +147,7 @@ impl Fact {
     }
 
     /// A variable of the environment.
-    fn of_variable(variable: &String) -> Self {
+    fn of_variable(variable: &str) -> Self {
         let (name, value) = variable.split_once('=').unwrap_or((variable, ""));
         Self { href: None, ..Self::of_pair(&(name.to_owned(), value.to_owned())) }
     }
@@ -184,7 +184,12 @@ impl ImageView {
             platform: summary.platforms.first().cloned(),
             is_readable: facts.config.is_some(),
             facts: facts.facts(),
-            env: facts.config.iter().flat_map(|config| &config.env).map(Fact::of_variable).collect(),
+            env: facts
+                .config
+                .iter()
+                .flat_map(|config| &config.env)
+                .map(|text| Fact::of_variable(text))
+                .collect(),
             labels: facts.config.iter().flat_map(|config| &config.labels).map(Fact::of_pair).collect(),
             steps: facts.steps.iter().map(&mut step_row).collect(),
             layer_count: facts.layer_count,
