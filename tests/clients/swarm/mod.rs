@@ -35,8 +35,8 @@ fn a_stack_lives_from_a_registry_that_is_a_service_of_its_swarm() {
         .refused_with(&["x509: certificate signed by unknown authority"]);
     registry.trust(&cluster);
     node.try_docker(&format!("pull {image}")).refused_with(&["no basic auth credentials", "unauthorized"]);
-    registry.sign_in(&cluster.nodes[0], "alice");
-    registry.sign_in(node, "deploy");
+    Registry::sign_in(&cluster.nodes[0], "alice");
+    Registry::sign_in(node, "deploy");
     told("nodes trust and sign in, by config/trust and docker login");
 
     let manager = &cluster.nodes[0];
@@ -57,7 +57,7 @@ fn a_stack_lives_from_a_registry_that_is_a_service_of_its_swarm() {
     stack.assert_answers("two");
     told("updated to a new tag");
 
-    let pulls = registry.update_while_pulling(&cluster, image);
+    let pulls = Registry::update_while_pulling(&cluster, image);
     println!("{} pulls while both servers were replaced, {} failed", pulls.done, pulls.failed.len());
     assert!(pulls.failed.is_empty(), "{:#?}", pulls.failed);
     assert!(pulls.done >= 5, "too few to tell: {}", pulls.done);

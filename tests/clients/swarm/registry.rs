@@ -131,7 +131,7 @@ impl Registry {
     }
 
     #[track_caller]
-    pub(super) fn sign_in(&self, node: &Node, user: &str) {
+    pub(super) fn sign_in(node: &Node, user: &str) {
         node.run_with_input(
             "docker",
             &["login", "-u", user, "--password-stdin", "registry.test:5000"],
@@ -142,7 +142,7 @@ impl Registry {
 
     /// Replaces both servers, as an update of the image does, while the third node pulls again and again.
     #[track_caller]
-    pub(super) fn update_while_pulling(&self, cluster: &Cluster, image: &str) -> Pulls {
+    pub(super) fn update_while_pulling(cluster: &Cluster, image: &str) -> Pulls {
         let [manager, _, node] = cluster.nodes.as_slice() else { panic!("three nodes") };
         manager.docker("service update --force --detach registry_registry");
         let state = || manager.docker("service inspect --format {{.UpdateStatus.State}} registry_registry");
