@@ -110,6 +110,12 @@ impl Collector for Volume {
         )?;
         let receiving = self.0.counters().uploads_receiving.load(Relaxed);
         gauge(&mut encoder, "uploads_receiving", "Uploads whose bytes are coming now", None, receiving)?;
+        counter(
+            &mut encoder,
+            "content_opened",
+            "How often a manifest or blob was opened for reading",
+            self.0.content_reads(),
+        )?;
         verification(&mut encoder, self.0.counters())?;
         errors(encoder, &volume)
     }

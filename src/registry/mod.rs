@@ -36,8 +36,8 @@ pub use journal::{Action, JournalEntry};
 pub use listings::Page;
 pub use manifests::{MovedTag, PutManifestOutcome, StoredManifest};
 pub use overview::{
-    Catalogue, CatalogueRow, LayerUse, ManifestKindView, ManifestView, RepositoryBytes, RepositoryView,
-    StorageReport, TagOrder, TagView,
+    Catalogue, CatalogueOrder, CatalogueRow, LayerUse, ManifestKindView, ManifestView, RepositoryBytes,
+    RepositoryView, StorageReport, TagOrder, TagView, described_by_tag,
 };
 pub use referrers::{ExportOutcome, ExportedTag, Referrer};
 pub use summaries::Remade;

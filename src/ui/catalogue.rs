@@ -1,6 +1,6 @@
 //! The first page: which repositories there are.
 
-use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
 use askama::Template;
 use axum::{
@@ -20,13 +20,15 @@ use super::{
 };
 use crate::{
     oci::{Reference, RepositoryName},
-    registry::{Catalogue, CatalogueRow},
+    registry::{Catalogue, CatalogueOrder, CatalogueRow},
 };
 
 /// Tags shown of those a search finds.
 const SHOWN_TAGS: usize = 50;
 /// Namespaces shown beside the list.
 const SHOWN_NAMESPACES: usize = 40;
+/// And those below each.
+const SHOWN_BELOW: usize = 6;
 /// Platforms written out in a row.
 const SHOWN_PLATFORMS: usize = 3;
 
@@ -100,8 +102,20 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
     let catalogue = ui.registry.catalogue().await?;
     let visible = viewer.visible(ui, &catalogue);
     let (sort, reverse) = (fields.get("sort"), fields.get("reverse") == "1");
-    let mut found: Vec<_> = visible.iter().filter(|row| search.finds(row.name.as_str())).copied().collect();
-    sort_rows(&mut found, sort, reverse);
+    let order = match sort {
+        "pushed" => CatalogueOrder::Pushed,
+        "size" => CatalogueOrder::Size,
+        "tags" => CatalogueOrder::Tags,
+        _ => CatalogueOrder::Name,
+    };
+    let all = viewer.may_see_all(ui);
+    let wanted = |row: &&Arc<CatalogueRow>| {
+        (search.is_empty() || search.finds(row.name.as_str())) && (all || viewer.may_see(ui, &row.name))
+    };
+    let mut found: Vec<_> = catalogue.ordered(order).filter(wanted).collect();
+    if reverse {
+        found.reverse();
+    }
     let here = |sort: &str, reverse: &str, page: &str| {
         let parameters = [("q", &*search.text), ("sort", sort), ("reverse", reverse), ("page", page)];
         address::with_query(address::CATALOGUE, &parameters)
@@ -130,20 +144,6 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
         frame: viewer.frame.clone(),
         query: search.text,
     })
-}
-
-fn sort_rows(rows: &mut [&Arc<CatalogueRow>], sort: &str, reverse: bool) {
-    let facts =
-        |row: &&Arc<CatalogueRow>| row.facts.as_ref().map(|facts| (facts.pushed, facts.stored, facts.tags));
-    match sort {
-        "pushed" => rows.sort_by_key(|row| Reverse(facts(row).map(|facts| facts.0))),
-        "size" => rows.sort_by_key(|row| Reverse(facts(row).map(|facts| facts.1))),
-        "tags" => rows.sort_by_key(|row| Reverse(facts(row).map(|facts| facts.2))),
-        _ => {}
-    }
-    if reverse {
-        rows.reverse();
-    }
 }
 
 /// Tags that a search finds, in repositories that it does not find.
@@ -190,7 +190,7 @@ pub(super) fn namespaces(rows: &[&Arc<CatalogueRow>], prefix: &str) -> (Vec<Name
         below,
     };
     let tree = counts.into_iter().take(SHOWN_NAMESPACES).map(|(first, (count, below))| {
-        let below = below.into_iter().take(SHOWN_NAMESPACES);
+        let below = below.into_iter().take(SHOWN_BELOW);
         let below = below
             .map(|(second, count)| namespace(second, format!("{prefix}{first}/{second}"), count, Vec::new()));
         namespace(first, format!("{prefix}{first}"), count, below.collect())

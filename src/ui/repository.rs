@@ -18,7 +18,9 @@ use super::{
 };
 use crate::{
     oci::{Digest, Reference, RepositoryName, Tag},
-    registry::{JournalEntry, ManifestKindView, RegistryError, RepositoryView, TagOrder, TagView},
+    registry::{
+        JournalEntry, ManifestKindView, RegistryError, RepositoryView, TagOrder, TagView, described_by_tag,
+    },
 };
 
 /// Platforms written out in a row.
@@ -209,15 +211,6 @@ impl<'a> List<'a> {
     }
 }
 
-/// The digest that a tag of cosign's is about, and what it holds: `sha256-<hex>.sig`; nothing after the hex is the list
-/// of referrers of clients of registry:2.
-pub(super) fn described_by_tag(tag: &str) -> Option<(Digest, &str)> {
-    let (algorithm, rest) = tag.split_once('-')?;
-    let (hex, what) = rest.split_once('.').unwrap_or((rest, ""));
-    let digest = format!("{algorithm}:{hex}").parse().ok()?;
-    matches!(what, "" | "sig" | "att" | "sbom").then_some((digest, what))
-}
-
 impl Ui {
     /// A repository, if there is one and the viewer may see it.
     pub(super) async fn view_for(
@@ -323,16 +316,5 @@ mod tests {
         let shown: Vec<_> = crumbs(&name).into_iter().map(|crumb| (crumb.text, crumb.href)).collect();
         let expected = [("a", "/ui/r/a"), ("bc", "/ui/r/a/bc"), ("d", "/ui/r/a/bc/d")];
         assert_eq!(shown, expected.map(|(text, href)| (text.to_owned(), href.to_owned())));
-    }
-
-    #[test]
-    fn tags_about_images_are_known() {
-        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
-        for (tag, what) in [(format!("sha256-{hex}.sig"), Some("sig")), (format!("sha256-{hex}"), Some(""))] {
-            assert_eq!(described_by_tag(&tag).map(|(_, what)| what.to_owned()).as_deref(), what);
-        }
-        for tag in ["latest", "sha256-12", "v1-2", &format!("sha256-{hex}.exe")] {
-            assert_eq!(described_by_tag(tag), None, "{tag}");
-        }
     }
 }

@@ -24,6 +24,8 @@ mod files;
 mod htpasswd;
 mod kill;
 mod oras;
+mod page_budget;
+mod pages;
 mod podman;
 mod regctl;
 mod rss;

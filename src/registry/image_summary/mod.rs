@@ -171,7 +171,7 @@ impl ImageSummary {
                 config: config.map(Box::new),
             }),
             _ => SummaryKind::Artifact(ArtifactFacts {
-                artifact_type: cap(manifest.effective_artifact_type().unwrap_or("unknown")),
+                artifact_type: cap(artifact_type(manifest)),
                 files: manifest.layers.iter().take(MAX_ENTRIES).map(ArtifactFile::new).collect(),
                 file_count: manifest.layers.len(),
                 details: whole_config.map(config::details).unwrap_or_default(),
@@ -301,6 +301,15 @@ impl Layer {
             size: descriptor.size,
         }
     }
+}
+
+/// What an artifact is. Signatures and attestations have the configuration of an image, or an empty one: then their
+/// content says it.
+fn artifact_type(manifest: &Manifest) -> &str {
+    let generic = [media_type::OCI_CONFIG, media_type::DOCKER_CONFIG, media_type::OCI_EMPTY, ""];
+    let named = manifest.effective_artifact_type().filter(|named| !generic.contains(named));
+    let content = || manifest.layers.first().map(|layer| layer.media_type.as_str());
+    named.or_else(content).filter(|named| !named.is_empty()).unwrap_or("unknown")
 }
 
 /// Most blobs of a manifest that are counted.

@@ -1,9 +1,9 @@
 //! All repositories at a glance, kept while somebody looks at pages.
 
 use std::{
-    cmp::Ordering,
+    cmp::{Ordering, Reverse},
     collections::BTreeSet,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::{Duration, Instant, SystemTime},
 };
 
@@ -28,12 +28,26 @@ const STEP: usize = 64;
 const MAX_INLINE: usize = 200;
 
 /// All repositories at a moment.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Catalogue {
     /// In the order of their path components.
     rows: Vec<Arc<CatalogueRow>>,
     unread: usize,
     taken: Instant,
+    orders: [OnceLock<Box<[u32]>>; 3],
+}
+
+/// How repositories are ordered; what is not known yet comes last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CatalogueOrder {
+    /// By their path components.
+    Name,
+    /// By the last push, the newest first.
+    Pushed,
+    /// By what is stored, the most first.
+    Size,
+    /// By the number of tags, the most first.
+    Tags,
 }
 
 /// A repository in a list.
@@ -79,6 +93,39 @@ impl Catalogue {
     /// The repositories in the order of their path components.
     pub fn rows(&self) -> &[Arc<CatalogueRow>] {
         &self.rows
+    }
+
+    /// The repositories in an order. Made once for each list.
+    pub fn ordered(&self, order: CatalogueOrder) -> impl DoubleEndedIterator<Item = &Arc<CatalogueRow>> {
+        let index = match order {
+            CatalogueOrder::Name => None,
+            CatalogueOrder::Pushed => Some(0),
+            CatalogueOrder::Size => Some(1),
+            CatalogueOrder::Tags => Some(2),
+        };
+        let places = index.map(|index| self.orders[index].get_or_init(|| self.sort(order)));
+        (0..self.rows.len()).map(move |place| {
+            let place = places.map_or(place, |places| places[place] as usize);
+            &self.rows[place]
+        })
+    }
+
+    fn sort(&self, order: CatalogueOrder) -> Box<[u32]> {
+        let mut places: Vec<u32> = (0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX)).collect();
+        let facts = |place: &u32| self.rows[*place as usize].facts.as_ref();
+        match order {
+            CatalogueOrder::Name => {}
+            CatalogueOrder::Pushed => {
+                places.sort_by_key(|place| Reverse(facts(place).map(|facts| facts.pushed)));
+            }
+            CatalogueOrder::Size => {
+                places.sort_by_key(|place| Reverse(facts(place).map(|facts| facts.stored)));
+            }
+            CatalogueOrder::Tags => {
+                places.sort_by_key(|place| Reverse(facts(place).map(|facts| facts.tags)));
+            }
+        }
+        places.into()
     }
 
     /// How many have not been read yet.
@@ -135,7 +182,8 @@ impl CatalogueState {
 
     fn publish(&self, rows: Vec<Arc<CatalogueRow>>) {
         let unread = rows.iter().filter(|row| row.facts.is_none()).count();
-        self.lock().current = Some(Arc::new(Catalogue { rows, unread, taken: Instant::now() }));
+        self.lock().current =
+            Some(Arc::new(Catalogue { rows, unread, taken: Instant::now(), orders: Default::default() }));
         self.changed.send_replace(());
     }
 }
@@ -274,7 +322,8 @@ impl Registry {
             }
         }
         let unread = rows.iter().filter(|row| row.facts.is_none()).count();
-        inner.current = Some(Arc::new(Catalogue { rows, unread, taken: current.taken }));
+        inner.current =
+            Some(Arc::new(Catalogue { rows, unread, taken: current.taken, orders: Default::default() }));
         Ok(())
     }
 }

@@ -20,9 +20,9 @@ use std::{
 
 use moka::sync::Cache;
 
-pub use catalogue::{Catalogue, CatalogueRow};
+pub use catalogue::{Catalogue, CatalogueOrder, CatalogueRow};
 pub use manifest_view::{ManifestKindView, ManifestView};
-pub use repository_view::{RepositoryView, TagOrder, TagView};
+pub use repository_view::{RepositoryView, TagOrder, TagView, described_by_tag};
 pub use usage::{LayerUse, RepositoryBytes, StorageReport};
 
 use self::catalogue::CatalogueState;

@@ -254,9 +254,10 @@ impl RepositoryView {
         self.referrers.get(digest).map(Vec::as_slice).unwrap_or_default()
     }
 
-    /// The tag pushed last.
+    /// The tag pushed last, of those that are no signature or the like.
     pub fn newest(&self) -> Option<&TagView> {
-        self.tags.iter().max_by_key(|tag| tag.pushed)
+        let plain = self.tags.iter().filter(|tag| described_by_tag(tag.tag.as_str()).is_none());
+        plain.max_by_key(|tag| tag.pushed)
     }
 
     /// The bytes of all images as if none shared a layer.
@@ -298,5 +299,30 @@ impl RepositoryView {
             }
         }
         places.into()
+    }
+}
+
+/// The digest that a tag of cosign's is about, and what it holds: `sha256-<hex>.sig`; nothing after the hex is the list
+/// of referrers of clients of registry:2.
+pub fn described_by_tag(tag: &str) -> Option<(Digest, &str)> {
+    let (algorithm, rest) = tag.split_once('-')?;
+    let (hex, what) = rest.split_once('.').unwrap_or((rest, ""));
+    let digest = format!("{algorithm}:{hex}").parse().ok()?;
+    matches!(what, "" | "sig" | "att" | "sbom").then_some((digest, what))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_about_images_are_known() {
+        let hex = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+        for (tag, what) in [(format!("sha256-{hex}.sig"), Some("sig")), (format!("sha256-{hex}"), Some(""))] {
+            assert_eq!(described_by_tag(&tag).map(|(_, what)| what.to_owned()).as_deref(), what);
+        }
+        for tag in ["latest", "sha256-12", "v1-2", &format!("sha256-{hex}.exe")] {
+            assert_eq!(described_by_tag(tag), None, "{tag}");
+        }
     }
 }

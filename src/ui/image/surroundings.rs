@@ -3,7 +3,8 @@
 use super::rows::{PageLink, ReferrerRow};
 use crate::{
     oci::{Digest, Reference, RepositoryName},
-    ui::{Ui, address::Target, display::ShownDigest, repository::described_by_tag, response::Failure},
+    registry::{TagOrder, described_by_tag},
+    ui::{Ui, address::Target, display::ShownDigest, response::Failure},
 };
 
 /// Most of each shown.
@@ -48,7 +49,7 @@ impl Surroundings {
                 referrers.push(ReferrerRow::new(name, manifest, Some(&tag.tag)));
             }
         }
-        let newest = view.ordered(crate::registry::TagOrder::Pushed).iter();
+        let newest = view.ordered(TagOrder::Pushed).iter();
         let others = newest
             .map(|place| view.tags()[*place as usize].tag.as_str())
             .filter(|tag| !own(tag) && described_by_tag(tag).is_none());

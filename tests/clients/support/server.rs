@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) storage_root: Option<PathBuf>,
     /// Whether an index may name manifests that are not there.
     pub(crate) sparse_manifests: bool,
+    /// Text that is added to the section `[auth]`.
+    pub(crate) extra_auth: String,
     /// Text that is added at the end of the configuration file.
     pub(crate) extra_configuration: String,
 }
@@ -37,6 +39,7 @@ impl Default for Options {
             names: ["localhost", "127.0.0.1", "registry.test"].map(String::from).to_vec(),
             storage_root: None,
             sparse_manifests: false,
+            extra_auth: String::new(),
             extra_configuration: String::new(),
         }
     }
@@ -250,11 +253,12 @@ impl TestServer {
 
     fn pakhuis_command(&self, address_file: &Path) -> Command {
         let configuration = format!(
-            "[server]\nlisten = {}\n\n[storage]\nroot = {}\n\n[auth]\nhtpasswd = {}\n\n\
+            "[server]\nlisten = {}\n\n[storage]\nroot = {}\n\n[auth]\nhtpasswd = {}\n{}\n\
              [tls]\ncertificate = {}\nkey = {}\n\n[registry]\nsparse_manifests = {}\n{}",
             quoted(&self.address.to_string()),
             quoted(&self.storage_root.to_string_lossy()),
             quoted(&self.directory.path().join("htpasswd").to_string_lossy()),
+            self.options.extra_auth,
             quoted(&self.certificates.certificate.to_string_lossy()),
             quoted(&self.certificates.key.to_string_lossy()),
             self.options.sparse_manifests,
