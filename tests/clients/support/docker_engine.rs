@@ -110,11 +110,20 @@ impl Drop for DockerEngine {
     }
 }
 
-/// Removes the empty control groups that the engine leaves: one a hierarchy, or one in the unified one.
+/// Removes the empty control groups that the engine leaves: one a hierarchy, or one in the unified one; with those of
+/// its containers below, after a crash.
 fn remove_cgroups(name: &str) {
+    fn remove(directory: &Path) {
+        for below in fs::read_dir(directory).into_iter().flatten().flatten() {
+            if below.file_type().is_ok_and(|kind| kind.is_dir()) {
+                remove(&below.path());
+            }
+        }
+        let _ = fs::remove_dir(directory);
+    }
     let root = Path::new("/sys/fs/cgroup");
-    let _ = fs::remove_dir(root.join(name));
+    remove(&root.join(name));
     for hierarchy in fs::read_dir(root).into_iter().flatten().flatten() {
-        let _ = fs::remove_dir(hierarchy.path().join(name));
+        remove(&hierarchy.path().join(name));
     }
 }
