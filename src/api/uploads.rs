@@ -42,7 +42,7 @@ pub(super) async fn start(
             let committed = commit(registry, repository, &upload, expected, body, &digest).await;
             if committed.is_err() {
                 // The client never learnt the address of this upload: nobody would go on with it.
-                registry.discard_upload(repository, &upload);
+                registry.discard_upload(repository, &upload).await;
             }
             committed
         }

@@ -1,7 +1,7 @@
 //! Uploads: bytes are hashed and written as they come, in large pieces, off the async threads; the last request
 //! of an upload finds nothing left to do but to publish.
 
-use std::ops::RangeInclusive;
+use std::{ops::RangeInclusive, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt};
@@ -13,6 +13,9 @@ use crate::{
     oci::{Algorithm, Digest, RepositoryName, UploadId},
     storage::{ClaimedUpload, FileIdentity, Storage, StorageError},
 };
+
+/// How long an answer waits for an upload to be removed that it ends.
+const DISCARD: Duration = Duration::from_secs(1);
 
 impl Registry {
     /// Starts an upload whose bytes are hashed with `algorithm`.
@@ -66,15 +69,16 @@ impl Registry {
         cancelled.map_err(|error| upload_error(error, upload))
     }
 
-    /// Ends an upload whose address no client knows; as soon as the volume answers, if it does not now. Nobody waits for
-    /// it: a volume that hangs has let the client wait for the length of a deadline already.
-    pub fn discard_upload(&self, repository: &RepositoryName, upload: &UploadId) {
+    /// Ends an upload whose address no client knows; as soon as the volume answers, if it does not now. That is not
+    /// waited for: a volume that hangs has let the client wait for the length of a deadline already.
+    pub async fn discard_upload(&self, repository: &RepositoryName, upload: &UploadId) {
         let (registry, repository, upload) = (self.clone(), repository.clone(), *upload);
-        tokio::spawn(async move {
+        let discard = tokio::spawn(async move {
             if let Err(RegistryError::Unavailable(_)) = registry.cancel_upload(&repository, &upload).await {
                 registry.inner.storage.discard_upload_later(&repository, &upload);
             }
         });
+        let _ = tokio::time::timeout(DISCARD, discard).await;
     }
 
     /// Appends a body to an upload; returns how many bytes it has then. `expected` is the range the client says
