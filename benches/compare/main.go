@@ -98,18 +98,16 @@ func (settings *settings) run() error {
 		return err
 	}
 	if settings.wants(memoryRow) {
-		settings.compareMemory(stages, highest, &missed)
+		var over []string
+		settings.compareMemory(stages, highest, &over)
+		settings.take(memoryRow, over, &missed)
 	}
 	if settings.wants(startRow) {
 		var late []string
 		if err := settings.compareStarts(stages, &late); err != nil {
 			return err
 		}
-		if slices.Contains(settings.open, startRow) {
-			settings.tellOpen(startRow, late)
-		} else {
-			missed = append(missed, late...)
-		}
+		settings.take(startRow, late, &missed)
 	}
 	return verdict(missed, settings.told)
 }
@@ -192,6 +190,15 @@ func (settings *settings) compare(row *row, stages []*stage, missed *[]string) e
 	}
 	*missed = append(*missed, misses...)
 	return nil
+}
+
+// take adds what a row about the process misses to what fails, unless it may.
+func (settings *settings) take(name string, misses []string, missed *[]string) {
+	if slices.Contains(settings.open, name) {
+		settings.tellOpen(name, misses)
+	} else {
+		*missed = append(*missed, misses...)
+	}
 }
 
 // tellOpen says of a row that may miss its bars whether it does.
