@@ -213,6 +213,6 @@ mod tests {
     fn only_a_fast_client_gets_large_blocks() {
         let small = BlockSize::Small.bytes();
         assert!(is_fast(small, Duration::from_millis(3)) && !is_fast(small, Duration::from_millis(5)));
-        assert!(is_fast(BlockSize::Large.bytes(), Duration::from_millis(31)));
+        assert!(is_fast(BlockSize::Large.bytes(), Duration::from_millis(15)));
     }
 }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 pub(super) enum BlockSize {
     /// 64 KiB.
     Small,
-    /// 512 KiB.
+    /// 256 KiB.
     Large,
 }
 
@@ -20,7 +20,7 @@ impl BlockSize {
     pub(super) fn bytes(self) -> usize {
         match self {
             Self::Small => 64 << 10,
-            Self::Large => 512 << 10,
+            Self::Large => 256 << 10,
         }
     }
 
@@ -28,7 +28,7 @@ impl BlockSize {
     fn kept(self) -> usize {
         match self {
             Self::Small => 32,
-            Self::Large => 16,
+            Self::Large => 32,
         }
     }
 }

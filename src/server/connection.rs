@@ -80,10 +80,11 @@ fn http2_builder() -> http2::Builder<TokioExecutor> {
     let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
         .timer(TokioTimer::new())
-        // Fixed large windows: small ones made pushes of crane and oras minutes long.
+        // Fixed large windows: small ones made pushes of crane and oras minutes long. What a client sends ahead of the
+        // volume is in memory, up to this for each connection.
         .adaptive_window(false)
-        .initial_stream_window_size(4 << 20)
-        .initial_connection_window_size(4 << 20)
+        .initial_stream_window_size(2 << 20)
+        .initial_connection_window_size(2 << 20)
         .max_frame_size(64 << 10)
         // Beyond this, REFUSED_STREAM kills uploads that a client cannot rewind.
         .max_concurrent_streams(256)
