@@ -103,11 +103,13 @@ impl Registry {
         let writer = self.inner.journal.writer.clone();
         let write = move |storage: &Storage| {
             for (day, lines) in days {
-                storage.append_journal(&day, &writer, &lines)?;
+                if storage.append_journal(&day, &writer, &lines)? {
+                    forget_old(storage)?;
+                }
             }
-            forget_old(storage)
+            Ok(())
         };
-        if let Err(error) = self.storage(Work::Lookup, write).await {
+        if let Err(error) = self.storage(Work::Write, write).await {
             tracing::warn!(%error, entries = entries.len(), "the journal cannot be written now");
             let mut state = self.inner.journal.lock();
             let newer = std::mem::replace(&mut state.waiting, entries);
@@ -128,7 +130,7 @@ impl Registry {
             }
             Ok(())
         };
-        if let Err(error) = self.storage(Work::Lookup, make).await {
+        if let Err(error) = self.storage(Work::Write, make).await {
             tracing::debug!(%error, "a summary was not made");
         }
     }

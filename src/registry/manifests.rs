@@ -210,6 +210,21 @@ impl Registry {
         taken.ok_or_else(|| RegistryError::ManifestUnknown(Reference::Tag(tag.clone())))
     }
 
+    /// Removes a tag if it names `digest` still. Says whether it did.
+    pub async fn delete_tag_if(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        digest: &Digest,
+    ) -> Result<bool, RegistryError> {
+        self.require_delete()?;
+        let (name, wanted, digest) = (repository.clone(), tag.clone(), digest.clone());
+        let delete = move |storage: &Storage| storage.delete_tag_if(&name, &wanted, &digest);
+        let deleted = self.storage(Work::Write, delete).await?;
+        self.inner.overviews.touch(repository, tag);
+        Ok(deleted)
+    }
+
     /// What a reference names in a repository now, without reading it.
     pub async fn resolve(
         &self,

@@ -26,16 +26,17 @@ pub struct JournalFile {
 }
 
 impl Storage {
-    /// Adds lines to the file of one process and day. `day` and `writer` are of letters, digits and `-`.
-    pub fn append_journal(&self, day: &str, writer: &str, lines: &[u8]) -> Result<(), StorageError> {
+    /// Adds lines to the file of one process and day. `day` and `writer` are of letters, digits and `-`. Says whether it
+    /// is the first of the day.
+    pub fn append_journal(&self, day: &str, writer: &str, lines: &[u8]) -> Result<bool, StorageError> {
         let directory = self.layout.journal().join(day);
         let path = directory.join(writer);
         match atomic_file::append(&path, lines) {
             Err(StorageError::NotFound) => {
                 atomic_file::make_directories(self.layout.v2(), &directory)?;
-                atomic_file::append(&path, lines)
+                atomic_file::append(&path, lines).map(|()| true)
             }
-            result => result,
+            result => result.map(|()| false),
         }
     }
 
@@ -102,12 +103,12 @@ mod tests {
     fn a_reader_takes_whole_lines_of_every_process() {
         let volume = volume();
         let storage = &volume.storage;
-        storage.append_journal("2026-11-25", "b", b"old\n").unwrap();
+        assert!(storage.append_journal("2026-11-25", "b", b"old\n").unwrap());
         storage.append_journal("2026-11-26", "a", b"one\ntwo\nthr").unwrap();
         assert_eq!(storage.journal_days().unwrap(), ["2026-11-26", "2026-11-25"]);
         let file = storage.journal_files("2026-11-26").unwrap().remove(0);
         assert_eq!(storage.read_journal(&file, 0).unwrap(), b"one\ntwo\n");
-        storage.append_journal("2026-11-26", "a", b"ee\n").unwrap();
+        assert!(!storage.append_journal("2026-11-26", "a", b"ee\n").unwrap());
         let grown = storage.journal_files("2026-11-26").unwrap().remove(0);
         assert_eq!(storage.read_journal(&grown, 8).unwrap(), b"three\n");
         assert_eq!(storage.read_journal(&grown, grown.size).unwrap(), b"");

@@ -110,8 +110,20 @@ pub(crate) struct Bench {
 }
 
 impl Bench {
-    /// The calls that a request makes when nothing fails.
+    /// The calls that a request makes when nothing fails: of three times those of the shortest, since the server may do
+    /// something of its own meanwhile.
     pub(crate) async fn calls_of(&mut self, request: Request) -> Vec<Seen> {
+        let mut shortest = self.calls_once(request).await;
+        for _ in 0..2 {
+            let calls = self.calls_once(request).await;
+            if calls.len() < shortest.len() {
+                shortest = calls;
+            }
+        }
+        shortest
+    }
+
+    async fn calls_once(&mut self, request: Request) -> Vec<Seen> {
         self.number += 1;
         let scene = Scene::prepare(request, self.server.client(), self.number).await;
         self.server.tracer().arm(None);

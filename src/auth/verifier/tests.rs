@@ -163,16 +163,19 @@ async fn an_unknown_user_costs_what_a_wrong_password_costs() {
     let gate = f.authenticator.gate.as_ref().unwrap();
     assert_eq!(gate.loaded.load().stand_in().cost(), 10, "the cost of the users there are");
     let mut times = [Duration::MAX; 2];
-    for round in 0..3 {
+    let alike = |[known, unknown]: [Duration; 2]| known < unknown * 2 && unknown < known * 2;
+    let mut round = 0;
+    // The fastest of each is what it costs; a busy machine needs more tries until both had one undisturbed.
+    while round < 3 || (round < 30 && !alike(times)) {
         for (user, time) in ["ana", "nobody"].into_iter().zip(&mut times) {
             let begin = Instant::now();
             f.ask(user, &format!("wrong{round}")).await.unwrap_err();
             *time = begin.elapsed().min(*time);
         }
+        round += 1;
     }
-    assert_eq!(f.authenticator.hash_count(), 6);
-    let [known, unknown] = times.map(|time| time.as_secs_f64());
-    assert!((0.5..2.0).contains(&(known / unknown)), "{times:?}");
+    assert_eq!(f.authenticator.hash_count(), 2 * round);
+    assert!(alike(times), "{times:?}");
 }
 
 #[tokio::test]

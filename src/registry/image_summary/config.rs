@@ -22,7 +22,7 @@ pub struct ImageConfig {
     /// Variant of the architecture; empty when there is none.
     pub variant: String,
     /// When it was built, as it claims.
-    #[serde(with = "super::moment")]
+    #[serde(with = "super::stored::moment")]
     pub created: Option<OffsetDateTime>,
     /// Who made it; empty when not said.
     pub author: String,
@@ -54,7 +54,7 @@ pub struct Step {
     /// What the builder remarked.
     pub comment: String,
     /// When, as it claims.
-    #[serde(with = "super::moment")]
+    #[serde(with = "super::stored::moment")]
     pub created: Option<OffsetDateTime>,
     /// The layer; `None` for a step that only changed the configuration.
     pub layer: Option<Layer>,

@@ -6,12 +6,13 @@
 
 mod config;
 mod lenient;
+mod stored;
 #[cfg(test)]
 mod tests;
 
 use std::{cmp::Reverse, collections::BTreeMap, sync::Arc};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use time::OffsetDateTime;
 
 pub use config::{ImageConfig, Step};
@@ -34,7 +35,7 @@ pub struct ImageSummary {
     /// Digest of the manifest.
     pub digest: Digest,
     /// Its media type.
-    #[serde(serialize_with = "write_type", deserialize_with = "read_type")]
+    #[serde(with = "stored::known_media_type")]
     pub media_type: MediaType,
     /// Its own size in bytes.
     pub manifest_size: u64,
@@ -45,7 +46,7 @@ pub struct ImageSummary {
     /// What a client transfers, in bytes: configuration and layers, compressed; of an index, all children known.
     pub compressed_size: u64,
     /// When it was built, as its configuration or annotation claims; of an index, the newest of its children.
-    #[serde(with = "moment")]
+    #[serde(with = "stored::moment")]
     pub created: Option<OffsetDateTime>,
     /// Annotations of the manifest.
     pub annotations: Vec<(String, String)>,
@@ -107,7 +108,7 @@ pub struct Child {
     /// Compressed size in bytes, when the child is in the repository.
     pub compressed_size: Option<u64>,
     /// When it was built.
-    #[serde(with = "moment")]
+    #[serde(with = "stored::moment")]
     pub created: Option<OffsetDateTime>,
 }
 
@@ -325,39 +326,6 @@ fn blobs_of(manifest: &Manifest) -> Vec<(Digest, u64)> {
     blobs.sort_unstable();
     blobs.dedup_by(|one, other| one.0 == other.0);
     blobs
-}
-
-fn write_type<S: Serializer>(media_type: &&'static str, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(media_type)
-}
-
-fn read_type<'de, D: Deserializer<'de>>(deserializer: D) -> Result<MediaType, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    let known = [media_type::OCI_MANIFEST, media_type::OCI_INDEX, media_type::DOCKER_MANIFEST];
-    let found = known.into_iter().find(|known| *known == text);
-    Ok(found.unwrap_or(media_type::DOCKER_MANIFEST_LIST))
-}
-
-/// A time, in milliseconds since 1970.
-mod moment {
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use time::{Duration, OffsetDateTime};
-
-    pub(super) fn serialize<S: Serializer>(
-        time: &Option<OffsetDateTime>,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let since = time.map(|time| (time - OffsetDateTime::UNIX_EPOCH).whole_milliseconds());
-        since.and_then(|since| i64::try_from(since).ok()).serialize(serializer)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Option<OffsetDateTime>, D::Error> {
-        let since = Option::<i64>::deserialize(deserializer)?;
-        let time = |since| OffsetDateTime::UNIX_EPOCH.checked_add(Duration::milliseconds(since));
-        Ok(since.and_then(time))
-    }
 }
 
 /// Signatures and attestations borrow the configuration type of images: what they lack is layers of one.

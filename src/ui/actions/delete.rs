@@ -10,13 +10,13 @@ use axum::{
 
 use super::{
     super::{
-        Ui, address,
+        Ui,
         address::Target,
         display::ShownDigest,
         fields::Fields,
         image::kind_of_view,
         repository::{Crumb, crumbs},
-        response::{self, Failure},
+        response::Failure,
         visitor::{Frame, Viewer},
     },
     TYPED_FROM, plan,
@@ -93,27 +93,18 @@ pub(crate) async fn delete(State(ui): State<Arc<Ui>>, viewer: Viewer, body: Stri
     if !viewer.has_token(fields.get("token")) {
         return viewer.fail(Failure::StaleForm);
     }
-    match do_it(&ui, &viewer, &fields).await {
-        Ok(address) => response::see_other(&address),
-        Err(Failure::NotTyped) => {
-            viewer.answer(page(&ui, &viewer, &fields, "The name was not the one asked for.").await)
-        }
-        Err(failure) => viewer.fail(failure),
-    }
+    let done = do_it(&ui, &viewer, &fields).await;
+    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
 }
 
 async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
     let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
     let digest: Digest = fields.get("digest").parse().map_err(|_| Failure::NotFound)?;
-    let back = |done: &str, count: usize| {
-        let path = Target::Repository(name.clone()).path();
-        address::with_query(&path, &[("done", done), ("count", &count.to_string())])
-    };
     let shown: Vec<Tag> = fields.all("going").filter_map(|tag| tag.parse().ok()).collect();
     // A tag that came meanwhile was not agreed to.
     let unseen = view.tags_of(&digest).filter(|tag| !shown.contains(tag)).count();
     if unseen > 0 {
-        return Ok(back("moved", unseen));
+        return Ok(super::back(&name, "moved", unseen));
     }
     if shown.len() > TYPED_FROM && fields.get("typed").trim() != name.as_str() {
         return Err(Failure::NotTyped);
@@ -129,7 +120,7 @@ async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Fail
             }
         }
     }
-    Ok(back("delete", untagged.len()))
+    Ok(super::back(&name, "delete", untagged.len()))
 }
 
 impl Ui {

@@ -7,7 +7,16 @@ mod delete;
 mod plan;
 mod untag;
 
-use super::fields::Fields;
+use askama::Template;
+use axum::response::Response;
+
+use super::{
+    address::{self, Target},
+    fields::Fields,
+    response::{self, Failure},
+    visitor::Viewer,
+};
+use crate::oci::RepositoryName;
 
 pub(super) use delete::{confirm as confirm_delete, delete};
 pub(super) use untag::{confirm as confirm_untag, untag};
@@ -16,6 +25,28 @@ pub(super) use untag::{confirm as confirm_untag, untag};
 const MAX_TAGS: usize = 1000;
 /// More tags than this are only taken off after the name of the repository was typed.
 const TYPED_FROM: usize = 20;
+
+/// What the page says when it asks again.
+const NOT_TYPED: &str = "The name was not the one asked for.";
+
+/// Answers a form: with where to go when it is done, or with the page once more that asks for the name.
+async fn answer<Page: Template>(
+    viewer: &Viewer,
+    done: Result<String, Failure>,
+    ask_again: impl Future<Output = Result<Page, Failure>>,
+) -> Response {
+    match done {
+        Ok(address) => response::see_other(&address),
+        Err(Failure::NotTyped) => viewer.answer(ask_again.await),
+        Err(failure) => viewer.fail(failure),
+    }
+}
+
+/// The page of the repository, which says what was done to how many.
+fn back(name: &RepositoryName, done: &str, count: usize) -> String {
+    let path = Target::Repository(name.clone()).path();
+    address::with_query(&path, &[("done", done), ("count", &count.to_string())])
+}
 
 /// What a repository's page says about what was just done.
 pub(super) fn notice(fields: &Fields) -> Option<String> {

@@ -10,11 +10,11 @@ use axum::{
 
 use super::{
     super::{
-        Ui, address,
+        Ui,
         address::Target,
         fields::Fields,
         repository::{Crumb, crumbs},
-        response::{self, Failure},
+        response::Failure,
         visitor::{Frame, Viewer},
     },
     TYPED_FROM,
@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     oci::{Digest, Reference, RepositoryName, Tag},
-    registry::{Action, JournalEntry, RegistryError},
+    registry::{Action, JournalEntry},
 };
 
 #[derive(Template)]
@@ -91,13 +91,8 @@ pub(crate) async fn untag(State(ui): State<Arc<Ui>>, viewer: Viewer, body: Strin
     if !viewer.has_token(fields.get("token")) {
         return viewer.fail(Failure::StaleForm);
     }
-    match do_it(&ui, &viewer, &fields).await {
-        Ok(address) => response::see_other(&address),
-        Err(Failure::NotTyped) => {
-            viewer.answer(page(&ui, &viewer, &fields, "The name was not the one asked for.").await)
-        }
-        Err(failure) => viewer.fail(failure),
-    }
+    let done = do_it(&ui, &viewer, &fields).await;
+    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
 }
 
 async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
@@ -119,15 +114,11 @@ async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Fail
         let named = ui.registry.resolve(&name, &Reference::Tag(tag.clone())).await;
         moved += usize::from(!matches!(named, Ok(named) if named == *digest));
     }
-    let back = |done: &str, count: usize| {
-        let path = Target::Repository(name.clone()).path();
-        address::with_query(&path, &[("done", done), ("count", &count.to_string())])
-    };
     if moved > 0 {
-        return Ok(back("moved", moved));
+        return Ok(super::back(&name, "moved", moved));
     }
     let count = remove(ui, viewer, &name, &going).await?;
-    Ok(back("untag", count))
+    Ok(super::back(&name, "untag", count))
 }
 
 async fn remove(
@@ -137,20 +128,16 @@ async fn remove(
     going: &[(Tag, Digest)],
 ) -> Result<usize, Failure> {
     let mut count = 0;
-    for (tag, _) in going {
-        match ui.registry.delete_tag(name, tag).await {
-            Ok(was) => {
-                count += 1;
-                ui.note(JournalEntry {
-                    repository: Some(name.clone()),
-                    tag: Some(tag.clone()),
-                    was,
-                    ..viewer.entry(Action::Untag)
-                });
-            }
-            // Somebody else was faster.
-            Err(RegistryError::ManifestUnknown(_)) => {}
-            Err(error) => return Err(error.into()),
+    for (tag, digest) in going {
+        // One that was moved since it was looked at stays: somebody else was faster.
+        if ui.registry.delete_tag_if(name, tag, digest).await? {
+            count += 1;
+            ui.note(JournalEntry {
+                repository: Some(name.clone()),
+                tag: Some(tag.clone()),
+                was: Some(digest.clone()),
+                ..viewer.entry(Action::Untag)
+            });
         }
     }
     Ok(count)

@@ -1,6 +1,7 @@
 //! An image, index or artifact: how to use it, what it is, what it is made of.
 
 mod dockerfile;
+mod fact;
 mod history;
 mod kind;
 mod raw;
@@ -29,12 +30,13 @@ use crate::{
         image_summary::{ArtifactFacts, Child, ImageSummary, SummaryKind},
     },
 };
+pub(super) use fact::Fact;
 use history::HistoryRow;
 use kind::artifact_kind;
 pub(super) use kind::{kind, kind_of_view, short_kind};
 pub(super) use raw::page as raw_page;
+pub(super) use rows::PageLink;
 use rows::{ChildRow, FileRow, ImageView, LayerUses, Link, PlatformLink};
-pub(super) use rows::{Fact, PageLink};
 use surroundings::Surroundings;
 
 /// Images shown of those that have a layer.
