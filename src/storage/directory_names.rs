@@ -6,9 +6,10 @@
 //! compared.
 
 use std::{
+    ffi::OsString,
     fs::File,
     io,
-    path::{Path, PathBuf},
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -113,14 +114,14 @@ struct Remembered {
     names: Arc<SortedNames>,
 }
 
-/// See the module.
+/// See the module. By the whole path as text, which is hashed in one go; a path is hashed component by component.
 #[derive(Debug)]
-pub(super) struct DirectoryNames(Cache<PathBuf, Remembered>);
+pub(super) struct DirectoryNames(Cache<OsString, Remembered>);
 
 impl Default for DirectoryNames {
     fn default() -> Self {
-        let weight = |path: &PathBuf, remembered: &Remembered| {
-            let size = path.as_os_str().len() + remembered.names.size() + 300;
+        let weight = |path: &OsString, remembered: &Remembered| {
+            let size = path.len() + remembered.names.size() + 300;
             u32::try_from(size).unwrap_or(u32::MAX)
         };
         Self(Cache::builder().max_capacity(CAPACITY).weigher(weight).build())
@@ -135,7 +136,7 @@ impl DirectoryNames {
         parent: &File,
         directory: &Path,
     ) -> Result<Option<Arc<SortedNames>>, StorageError> {
-        if let Some(known) = self.0.get(directory).filter(|known| known.is_sure)
+        if let Some(known) = self.0.get(directory.as_os_str()).filter(|known| known.is_sure)
             && lookup::state_in(parent, directory) == Some(known.state)
         {
             return Ok(Some(known.names));
@@ -151,7 +152,7 @@ impl DirectoryNames {
     ) -> Result<Option<Arc<SortedNames>>, StorageError> {
         let Some(opened) = lookup::open_to_list(root, directory)? else { return Ok(None) };
         let state = FileIdentity::from(&opened.metadata().context("look up", directory)?);
-        let known = self.0.get(directory).filter(|known| known.state == state);
+        let known = self.0.get(directory.as_os_str()).filter(|known| known.state == state);
         if let Some(known) = known.as_ref().filter(|known| known.is_sure) {
             return Ok(Some(known.names.clone()));
         }
@@ -159,7 +160,7 @@ impl DirectoryNames {
         let is_sure = since.elapsed() > longest_tick(&state);
         let names = Arc::new(SortedNames::new(read(opened).context("list", directory)?));
         let remembered = Remembered { state, since, is_sure, names: names.clone() };
-        self.0.insert(directory.to_path_buf(), remembered);
+        self.0.insert(directory.into(), remembered);
         Ok(Some(names))
     }
 }
@@ -226,7 +227,7 @@ mod tests {
         fs::create_dir_all(&directory).unwrap();
         fs::create_dir(directory.join("v1")).unwrap();
         let names = DirectoryNames::default();
-        let is_sure = || names.0.get(&directory).unwrap().is_sure;
+        let is_sure = || names.0.get(directory.as_os_str()).unwrap().is_sure;
         list(&names, &directory);
         assert!(!is_sure(), "a change in the same tick would not show");
         sleep(LONGER_THAN_A_TICK + Duration::from_millis(5));

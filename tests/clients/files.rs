@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::support::{program, run};
+use crate::support::{program, program_under_test, run};
 
 fn config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
@@ -15,7 +15,7 @@ fn systemd_takes_the_units_and_finds_little_exposed() {
     let unit = fs::read_to_string(config("pakhuis.service")).expect("the unit");
     let installed = "/usr/local/bin/pakhuis";
     assert!(unit.contains(installed));
-    let unit = unit.replace(installed, env!("CARGO_BIN_EXE_pakhuis"));
+    let unit = unit.replace(installed, program_under_test().to_str().expect("UTF-8"));
     let service = directory.path().join("pakhuis.service");
     let socket = directory.path().join("pakhuis.socket");
     fs::write(&service, unit).expect("a file");

@@ -2,7 +2,7 @@
 //!
 //! Built only when it is named; `.ci/run` installs what they need. A missing program is a
 //! failure that names the package, never a skip. A test name is the module and what a user would say:
-//! `cargo test --release --test clients -- crane::`.
+//! `cargo test --test clients -- crane::`.
 #![allow(clippy::disallowed_methods, reason = "tests write files of their own")]
 #![allow(clippy::unwrap_used, reason = "a test fails where it is not as it thinks")]
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]

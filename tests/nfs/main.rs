@@ -3,7 +3,7 @@
 //!
 //! Built only when it is named; needs root and the packages of `.ci/run`, no module of the host's
 //! kernel. `PAKHUIS_NFS_SEED` repeats the operations of an earlier run, `PAKHUIS_NFS_OPERATIONS` sets their number:
-//! `PAKHUIS_NFS_OPERATIONS=5000 cargo test --release --test nfs -- --nocapture mixed::`.
+//! `PAKHUIS_NFS_OPERATIONS=5000 cargo test --test nfs -- --nocapture mixed::`.
 #![allow(clippy::disallowed_methods, reason = "tests write files of their own")]
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the logs of its guests")]

@@ -4,7 +4,7 @@
 #[path = "../clients/support/image.rs"]
 mod image;
 
-pub(crate) use crate::program::{go_tool, program, run};
+pub(crate) use crate::program::{go_tool, program, program_under_test, run};
 use crate::random::{number_from, seed_from};
 pub(crate) use image::{Blob, ImageSpec, Layout};
 

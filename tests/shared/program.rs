@@ -20,6 +20,17 @@ pub(crate) fn program(name: &str, debian_package: &str) -> Command {
     Command::new(path)
 }
 
+/// The program under test: the build that Cargo made for these tests, or the one that `PAKHUIS_UNDER_TEST` names, so that
+/// a test of the release does not have to be built as one.
+#[track_caller]
+pub(crate) fn program_under_test() -> PathBuf {
+    let Some(named) = env::var_os("PAKHUIS_UNDER_TEST") else {
+        return PathBuf::from(env!("CARGO_BIN_EXE_pakhuis"));
+    };
+    let named = PathBuf::from(named);
+    named.canonicalize().unwrap_or_else(|error| panic!("PAKHUIS_UNDER_TEST={}: {error}", named.display()))
+}
+
 /// A command for a program that `.ci/run` installs with `go install` into `target/ci-tools/bin`.
 /// `PAKHUIS_CI_TOOLS` names another directory. Panics with the name of the Go package when it is missing.
 #[track_caller]

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use super::fill::fill;
 use super::referrers::push_referrer;
 use super::{Server, start_ours};
-use crate::support::{Api, Reference, TestServer, go_tool, run_with_input};
+use crate::support::{Api, Reference, TestServer, go_tool, program_under_test, run_with_input};
 
 /// The blocks of commands in the guide, in their order: list, check, compare, export.
 #[track_caller]
@@ -44,7 +44,8 @@ impl Operator {
     /// Types commands of the guide, with this test's address and file in place of the guide's.
     #[track_caller]
     fn types(&self, commands: &str, server: Option<&TestServer>) -> std::process::Output {
-        let bin = Path::new(env!("CARGO_BIN_EXE_pakhuis")).parent().expect("a directory");
+        let program = program_under_test();
+        let bin = program.parent().expect("a directory");
         let crane = go_tool("crane", "github.com/google/go-containerregistry/cmd/crane");
         let tools = Path::new(crane.get_program()).parent().expect("a directory").to_owned();
         let path = std::env::var("PATH").expect("a PATH");

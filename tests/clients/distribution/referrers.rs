@@ -2,14 +2,13 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::Command;
 
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::fill::{delete_manifest, fill, upload};
 use super::{Server, copy_of, start_ours};
-use crate::support::{Api, Reference, TestServer, run, sha256};
+use crate::support::{Api, Reference, TestServer, pakhuis, run, sha256};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
 const REPOSITORY: &str = "first/team/app";
@@ -56,7 +55,7 @@ fn sorted(digests: &[&String]) -> Vec<String> {
 
 #[track_caller]
 fn export(root: &Path) -> String {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pakhuis"));
+    let mut command = pakhuis();
     let output = run(command.args(["export-referrers", "--storage"]).arg(root));
     String::from_utf8(output.stdout).expect("text")
 }

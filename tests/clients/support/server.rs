@@ -11,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::reference::{Listening, Reference, quoted};
-use crate::program::{program, run, run_with_input};
+use crate::program::{program, program_under_test, run, run_with_input};
 
 /// How long a server may take to listen, or to leave after SIGTERM.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -302,7 +302,7 @@ impl Drop for TestServer {
 }
 
 pub(crate) fn pakhuis() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_pakhuis"));
+    let mut command = Command::new(program_under_test());
     // The outcome must not depend on what is set in the terminal of the person who runs the tests.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PAKHUIS_") {

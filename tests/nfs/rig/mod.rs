@@ -19,7 +19,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use crate::support::{go_tool, program, run};
+use crate::support::{go_tool, program, program_under_test, run};
 use gateway::Gateway;
 pub(crate) use guest::Guest;
 use guest::{GuestPlan, Place};
@@ -260,7 +260,7 @@ fn fill_share(directory: &Path) -> PathBuf {
     fs::create_dir_all(share.join("uml")).expect("a directory");
     let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/nfs/guest");
     run(program("cp", "coreutils").arg("-a").arg(scripts).arg(&share));
-    fs::copy(env!("CARGO_BIN_EXE_pakhuis"), share.join("pakhuis")).expect("the program under test");
+    fs::copy(program_under_test(), share.join("pakhuis")).expect("the program under test");
     let reference = program("docker-registry", "docker-registry");
     fs::copy(reference.get_program(), share.join("docker-registry")).expect("the program beside it");
     let reference = go_tool("registry", "github.com/distribution/distribution/v3/cmd/registry");
