@@ -1,4 +1,4 @@
-//! Whether an HTTP/2 connection is idle or stalled: unlike HTTP/1.1, neither shows on its socket.
+//! Whether a connection is in use, idle or stalled: over HTTP/2 neither of the last two shows on its socket.
 
 use std::{
     pin::Pin,
@@ -13,6 +13,10 @@ use std::{
 use axum::body::Body;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
+use tokio_util::sync::CancellationToken;
+
+/// How long after a connection was last used its client may be about to use it again.
+const BETWEEN_REQUESTS: Duration = Duration::from_secs(1);
 
 /// What happens on one connection. The counters only steer timers, so no order between them is needed.
 pub(super) struct Activity {
@@ -53,11 +57,21 @@ impl Activity {
         (running > 0 && self.blocked.load(Ordering::Relaxed) == running).then(|| self.quiet_for())
     }
 
+    /// Waits until `shutdown`, and then until the connection is in no use: a client that has just opened or used it is
+    /// likely in the middle of a push, and a request that meets the close is lost.
+    pub(super) async fn out_of_use(&self, shutdown: &CancellationToken) {
+        shutdown.cancelled().await;
+        while self.idle_for().is_none_or(|idle| idle < BETWEEN_REQUESTS) {
+            tokio::time::sleep(BETWEEN_REQUESTS / 20).await;
+        }
+    }
+
     fn quiet_for(&self) -> Duration {
         self.start.elapsed().saturating_sub(Duration::from_millis(self.last.load(Ordering::Relaxed)))
     }
 
-    fn touch(&self) {
+    /// Something happened.
+    pub(super) fn touch(&self) {
         let now = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.last.store(now, Ordering::Relaxed);
     }

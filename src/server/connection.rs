@@ -4,16 +4,17 @@ use std::{
     convert::Infallible, error::Error as StdError, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
 };
 
-use axum::{Router, body::Body, http::Request, response::Response};
+use axum::{
+    Router,
+    body::Body,
+    http::{HeaderValue, Request, Response, Version, header},
+};
 use futures_util::future::Either;
 use hyper::{
     body::Incoming,
     server::conn::{http1, http2},
 };
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::graceful::GracefulConnection,
-};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
@@ -109,35 +110,38 @@ async fn serve(
 ) -> Result<(), Box<dyn StdError + Send + Sync>> {
     let wait =
         if shared.tls.is_some() { shared.config.handshake_timeout } else { shared.config.idle_timeout };
-    let Some(first) = first_byte(&tcp, wait, &shared.shutdown).await? else { return Ok(()) };
+    let activity = Activity::new();
+    let first = first_byte(&tcp, wait, activity.out_of_use(&shared.shutdown)).await?;
+    let Some(first) = first else { return Ok(()) };
     match (&shared.tls, first == TLS_HANDSHAKE) {
-        (None, false) => serve_http1(tcp, peer, shared).await.map_err(Into::into),
+        (None, false) => serve_http1(tcp, peer, shared, &activity).await.map_err(Into::into),
         (None, true) => Ok(refuse(&mut tcp, HTTP_PORT).await?),
         (Some(_), false) => Ok(refuse(&mut tcp, HTTPS_PORT).await?),
         (Some(tls), true) => {
             let acceptor = TlsAcceptor::from(tls());
             let handshake = acceptor.accept(tcp);
             let stream = tokio::time::timeout(shared.config.handshake_timeout, handshake).await??;
+            activity.touch();
             let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             let served = if http2 {
-                Either::Left(serve_http2(stream, peer, shared))
+                Either::Left(serve_http2(stream, peer, shared, &activity))
             } else {
-                Either::Right(serve_http1(stream, peer, shared))
+                Either::Right(serve_http1(stream, peer, shared, &activity))
             };
             served.await.map_err(Into::into)
         }
     }
 }
 
-/// The first byte the client sends, left in the socket; `None` when it closes or the server stops first.
+/// The first byte the client sends, left in the socket; `None` when it closes or `end` comes first.
 async fn first_byte(
     tcp: &TcpStream,
     limit: Duration,
-    shutdown: &CancellationToken,
+    end: impl Future<Output = ()>,
 ) -> io::Result<Option<u8>> {
     let mut byte = [0];
     tokio::select! {
-        () = shutdown.cancelled() => Ok(None),
+        () = end => Ok(None),
         peeked = tokio::time::timeout(limit, tcp.peek(&mut byte)) => match peeked? {
             Ok(0) => Ok(None),
             Ok(_) => Ok(Some(byte[0])),
@@ -159,29 +163,37 @@ async fn refuse(tcp: &mut TcpStream, text: &str) -> io::Result<()> {
     Ok(())
 }
 
-async fn serve_http1<S>(stream: S, peer: SocketAddr, shared: &Shared) -> hyper::Result<()>
+async fn serve_http1<S>(
+    stream: S,
+    peer: SocketAddr,
+    shared: &Shared,
+    activity: &Arc<Activity>,
+) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(GuardedStream::http1(stream, &shared.config));
-    drive(shared.http1.serve_connection(io, service(peer, shared)), &shared.shutdown).await
+    let mut connection = pin!(shared.http1.serve_connection(io, service(peer, shared, activity)));
+    tokio::select! {
+        biased;
+        ended = connection.as_mut() => return ended,
+        () = activity.out_of_use(&shared.shutdown) => {}
+    }
+    connection.as_mut().graceful_shutdown();
+    connection.await
 }
 
-async fn serve_http2<S>(stream: S, peer: SocketAddr, shared: &Shared) -> hyper::Result<()>
+async fn serve_http2<S>(
+    stream: S,
+    peer: SocketAddr,
+    shared: &Shared,
+    activity: &Arc<Activity>,
+) -> hyper::Result<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let io = TokioIo::new(GuardedStream::http2(stream, &shared.config));
-    let activity = Activity::new();
-    let counted = {
-        let (service, activity) = (service(peer, shared), Arc::clone(&activity));
-        hyper::service::service_fn(move |request| {
-            let running = activity.begin();
-            let answer = hyper::service::Service::call(&service, request);
-            async move { Ok::<_, Infallible>(answer.await?.map(|body| ActiveBody::new(body, running))) }
-        })
-    };
-    let mut connection = pin!(shared.http2.serve_connection(io, counted));
+    let mut connection = pin!(shared.http2.serve_connection(io, service(peer, shared, activity)));
     let Config { idle_timeout, response_stall, .. } = shared.config;
     let tick = (idle_timeout.min(response_stall) / 4).min(Duration::from_secs(10));
     let mut closing = false;
@@ -206,36 +218,35 @@ where
     }
 }
 
-/// Polls a connection to its end; once the server stops it takes no new request and ends after the last one.
-async fn drive<C: GracefulConnection>(connection: C, shutdown: &CancellationToken) -> Result<(), C::Error> {
-    let mut connection = pin!(connection);
-    tokio::select! {
-        biased;
-        ended = connection.as_mut() => return ended,
-        () = shutdown.cancelled() => {}
-    }
-    connection.as_mut().graceful_shutdown();
-    connection.await
-}
-
 fn service(
     peer: SocketAddr,
     shared: &Shared,
+    activity: &Arc<Activity>,
 ) -> impl hyper::service::Service<
     Request<Incoming>,
-    Response = Response,
+    Response = Response<ActiveBody>,
     Error = Infallible,
-    Future = impl Future<Output = Result<Response, Infallible>> + Send + 'static,
+    Future = impl Future<Output = Result<Response<ActiveBody>, Infallible>> + Send + 'static,
 > + Send
 + 'static {
     let app = shared.app.clone();
     // An IPv4 client on a dual-stack listener is the same client.
     let (peer, limits) = (peer.ip().to_canonical(), shared.config.limits.clone());
+    let (activity, shutdown) = (Arc::clone(activity), shared.shutdown.clone());
     hyper::service::service_fn(move |request: Request<Incoming>| {
+        let running = activity.begin();
         let mut request = request.map(Body::new);
         let remote = limits.get().client(peer, request.headers());
         request.extensions_mut().insert(remote);
-        let mut app = app.clone();
-        app.call(request)
+        let last = (request.version() < Version::HTTP_2).then(|| shutdown.clone());
+        let answer = app.clone().call(request);
+        async move {
+            let mut answer = answer.await?.map(|body| ActiveBody::new(body, running));
+            // The client is told before the connection closes, so that it sends no request that nobody reads.
+            if last.is_some_and(|shutdown| shutdown.is_cancelled()) {
+                answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer)
+        }
     })
 }

@@ -3,7 +3,7 @@
 //!
 //! * `connection` is the life of one connection: first byte, TLS handshake, HTTP/1.1 or HTTP/2.
 //! * `stream` guards its bytes: stalled writes, slow headers, and the lingering close.
-//! * `activity` knows whether an HTTP/2 connection is idle or stalled, which its socket does not show.
+//! * `activity` knows whether a connection is in use, idle or stalled, which its socket does not show.
 //! * `framing` refuses ambiguous HTTP/1.1 messages before hyper reads them.
 //! * `middleware` is the tower stack every request passes.
 
@@ -108,7 +108,7 @@ pub enum ServerError {
 }
 
 /// Serves `app`, inside the [`middleware`] stack, until `shutdown` is cancelled; then takes no new connection,
-/// closes idle ones, lets running requests finish up to [`Config::drain_deadline`], and returns.
+/// closes those that were not used for a second, lets running requests finish up to [`Config::drain_deadline`], and returns.
 ///
 /// # Errors
 /// [`ServerError::Listener`] when the socket has no address. Failing to accept a connection, and whatever goes

@@ -29,6 +29,7 @@ mod page_budget;
 mod pages;
 mod podman;
 mod regctl;
+mod renewal;
 mod rss;
 mod skopeo;
 mod swarm;

@@ -15,9 +15,10 @@ use super::{
 async fn the_drain_finishes_running_requests_and_closes_idle_ones() {
     let server = TestServer::plain(Config::default()).await;
     let mut running = server.connect().await;
-    running.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     let (mut used, mut unused) = (server.connect().await, server.connect().await);
     get_on(&mut used, "/").await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    running.write_all(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n").await.unwrap();
     tokio::time::sleep(Duration::from_millis(100)).await;
 
     let start = Instant::now();
@@ -34,7 +35,26 @@ async fn the_drain_finishes_running_requests_and_closes_idle_ones() {
 }
 
 #[tokio::test]
-async fn the_drain_of_tls_and_http2_ends_at_once_when_idle() {
+async fn who_has_just_come_or_been_served_may_ask_once_more_while_the_server_stops() {
+    let server = TestServer::plain(Config::default()).await;
+    let (mut used, mut unused, mut idle) =
+        (server.connect().await, server.connect().await, server.connect().await);
+    get_on(&mut used, "/").await;
+    get_on(&mut idle, "/").await;
+    let start = Instant::now();
+    server.shutdown.cancel();
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for stream in [&mut used, &mut unused] {
+        let answer = exchange(stream, "GET / HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        assert!(answer.ends_with("hello") && answer.contains("connection: close\r\n"), "{answer}");
+    }
+    assert!(start.elapsed() < Duration::from_millis(900), "{:?}", start.elapsed());
+    assert_eq!(read_all(&mut idle).await, "");
+    assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+}
+
+#[tokio::test]
+async fn the_drain_of_tls_and_http2_ends_soon_when_idle() {
     let server = TestServer::tls(Config::default()).await;
     let mut http1 = server.connect_tls().await;
     get_on(&mut http1, "/").await;

@@ -51,14 +51,28 @@ impl Api {
     }
 
     fn with(server: &TestServer, http1_only: bool) -> Self {
+        Self::maker(server, http1_only)()
+    }
+
+    /// Makes clients with connections of their own, also when the server is not at hand any more.
+    pub(crate) fn maker(server: &TestServer, http1_only: bool) -> impl Fn() -> Self + Send + Sync + use<> {
         let pem = fs::read(server.ca_certificate()).expect("the CA certificate");
         let certificate = Certificate::from_pem(&pem).expect("a PEM certificate");
-        let mut builder = Client::builder().tls_certs_only([certificate]).no_proxy();
-        if http1_only {
-            builder = builder.http1_only();
+        let (base, username, password) = (server.url(), server.username(), server.password());
+        move || {
+            let mut builder = Client::builder().tls_certs_only([certificate.clone()]).no_proxy();
+            if http1_only {
+                builder = builder.http1_only();
+            }
+            let client = builder.build().expect("a client");
+            Self { client, base: base.clone(), username, password }
         }
-        let client = builder.build().expect("a client");
-        Self { client, base: server.url(), username: server.username(), password: server.password() }
+    }
+
+    /// Asks `GET /v2/` as somebody else; the status.
+    pub(crate) async fn status_of(&self, user: &str, password: &str) -> u16 {
+        let request = self.client.get(format!("{}/v2/", self.base)).basic_auth(user, Some(password));
+        request.send().await.expect("an answer").status().as_u16()
     }
 
     /// A request with the login; `path` starts with a slash.

@@ -13,6 +13,7 @@ mod link;
 mod reference;
 pub(crate) mod sandbox;
 mod server;
+pub(crate) mod wire;
 
 pub(crate) use crate::program::{
     combined, go_tool, program, program_under_test, run, run_failing, run_with_input,

@@ -2,6 +2,7 @@
 
 use std::fs::{self, File};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
@@ -26,6 +27,10 @@ pub(crate) struct Options {
     pub(crate) storage_root: Option<PathBuf>,
     /// Whether an index may name manifests that are not there.
     pub(crate) sparse_manifests: bool,
+    /// A listening socket to be handed over to the server as systemd does it, in place of `listen`.
+    pub(crate) handed_over: Option<TcpListener>,
+    /// Text that is added to the section `[server]`.
+    pub(crate) extra_server: String,
     /// Text that is added to the section `[auth]`.
     pub(crate) extra_auth: String,
     /// Text that is added at the end of the configuration file.
@@ -39,6 +44,8 @@ impl Default for Options {
             names: ["localhost", "127.0.0.1", "registry.test"].map(String::from).to_vec(),
             storage_root: None,
             sparse_manifests: false,
+            handed_over: None,
+            extra_server: String::new(),
             extra_auth: String::new(),
             extra_configuration: String::new(),
         }
@@ -218,7 +225,6 @@ impl TestServer {
         };
         command
             .current_dir(self.directory.path())
-            .stdin(Stdio::null())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log);
         self.child = Some(command.spawn().expect("the server program starts"));
@@ -253,9 +259,10 @@ impl TestServer {
 
     fn pakhuis_command(&self, address_file: &Path) -> Command {
         let configuration = format!(
-            "[server]\nlisten = {}\n\n[storage]\nroot = {}\n\n[auth]\nhtpasswd = {}\n{}\n\
+            "[server]\nlisten = {}\n{}\n\n[storage]\nroot = {}\n\n[auth]\nhtpasswd = {}\n{}\n\
              [tls]\ncertificate = {}\nkey = {}\n\n[registry]\nsparse_manifests = {}\n{}",
             quoted(&self.address.to_string()),
+            self.options.extra_server,
             quoted(&self.storage_root.to_string_lossy()),
             quoted(&self.directory.path().join("htpasswd").to_string_lossy()),
             self.options.extra_auth,
@@ -266,7 +273,7 @@ impl TestServer {
         );
         let file = self.directory.path().join("pakhuis.toml");
         fs::write(&file, configuration).expect("a configuration file");
-        let mut command = pakhuis();
+        let mut command = self.options.handed_over.as_ref().map_or_else(pakhuis, with_socket);
         command.arg("serve").arg("--config").arg(file).arg("--address-file").arg(address_file);
         command
     }
@@ -302,7 +309,20 @@ impl Drop for TestServer {
 }
 
 pub(crate) fn pakhuis() -> Command {
-    let mut command = Command::new(program_under_test());
+    without_settings(Command::new(program_under_test()))
+}
+
+/// As `sd_listen_fds(3)` describes: the socket is file descriptor 3, and the environment tells whose it is.
+fn with_socket(socket: &TcpListener) -> Command {
+    let mut command = without_settings(Command::new("sh"));
+    let script = r#"exec 3<&0 </dev/null; export LISTEN_FDS=1 LISTEN_PID=$$; exec "$@""#;
+    command.args(["-c", script, "sh"]).arg(program_under_test());
+    command.stdin(OwnedFd::from(socket.try_clone().expect("a second handle")));
+    command
+}
+
+fn without_settings(mut command: Command) -> Command {
+    command.stdin(Stdio::null());
     // The outcome must not depend on what is set in the terminal of the person who runs the tests.
     for (name, _) in std::env::vars_os() {
         if name.to_string_lossy().starts_with("PAKHUIS_") {
