@@ -22,6 +22,7 @@ mod crane;
 mod distribution;
 mod docker;
 mod files;
+mod hostile;
 mod htpasswd;
 mod kill;
 mod oras;

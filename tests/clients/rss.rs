@@ -36,7 +36,7 @@ async fn sixteen_pushes_and_sixteen_pulls_of_one_gibibyte_stay_under_100_mebibyt
     };
     let shared = digests[0].clone();
     push(Api::new(&server), content.clone(), 0, shared.clone()).await;
-    let before = peak_kibibytes(server.pid());
+    let before = server.peak_kibibytes();
 
     let started = Instant::now();
     let mut transfers = JoinSet::new();
@@ -49,7 +49,7 @@ async fn sixteen_pushes_and_sixteen_pulls_of_one_gibibyte_stay_under_100_mebibyt
     while let Some(ended) = transfers.join_next().await {
         ended.expect("a transfer that ends well");
     }
-    let peak = peak_kibibytes(server.pid());
+    let peak = server.peak_kibibytes();
     let seconds = started.elapsed().as_secs_f64();
     println!(
         "rss: peak {:.1} MiB ({:.1} MiB before) under 16 pushes and 16 pulls of 1 GiB in {seconds:.0} s on {}",
@@ -112,13 +112,6 @@ async fn pull(api: Api, digest: String) {
 fn as_digest(hasher: Sha256) -> String {
     let hex: String = hasher.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
     format!("sha256:{hex}")
-}
-
-/// `VmHWM`: the most memory that the process has ever had resident.
-fn peak_kibibytes(pid: u32) -> u64 {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).expect("the server is running");
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
-    line.trim().trim_end_matches(" kB").parse().expect("a number")
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a figure for people")]

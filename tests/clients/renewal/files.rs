@@ -91,7 +91,9 @@ async fn certificate_users_and_configuration_change_under_load_and_no_request_fa
     assert_eq!(kept.get("/v2/").await, 401);
 
     let tally = load.end().await;
-    tally.assert_all_succeeded("certificate renewed twice, users changed 6 times, a bad file of each");
+    tally.assert_all_succeeded(
+        "certificate renewed twice, users changed 6 times, a bad certificate and configuration",
+    );
     assert!(tally.took > Duration::from_secs(8), "{:?}", tally.took);
 }
 

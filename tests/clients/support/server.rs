@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
@@ -164,6 +165,15 @@ impl TestServer {
         self.child.as_ref().expect("the server is running").id()
     }
 
+    /// `VmHWM`: the most memory that the process has ever had resident.
+    #[track_caller]
+    pub(crate) fn peak_kibibytes(&self) -> u64 {
+        let status =
+            fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the server is running");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux tells it");
+        line.trim().trim_end_matches(" kB").parse().expect("a number")
+    }
+
     /// Everything the server has said so far, over all its starts.
     pub(crate) fn log(&self) -> String {
         fs::read(self.log_file())
@@ -306,6 +316,11 @@ impl Drop for TestServer {
             eprintln!("--- log of the server (last 200 lines) ---\n{}\n--- end of log ---", tail.join("\n"));
         }
     }
+}
+
+/// The header value with which a user signs in.
+pub(crate) fn basic_authorization((user, password): (&str, &str)) -> String {
+    format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
 pub(crate) fn pakhuis() -> Command {
