@@ -14,6 +14,7 @@ mod program;
 mod random;
 mod support;
 
+mod administration;
 mod browser;
 mod buildah;
 mod conformance;
@@ -25,12 +26,13 @@ mod files;
 mod hostile;
 mod htpasswd;
 mod kill;
+mod node;
 mod oras;
 mod page_budget;
 mod pages;
 mod podman;
 mod regctl;
-mod renewal;
+
 mod rss;
 mod skopeo;
 mod swarm;

@@ -22,4 +22,4 @@ pub(crate) use api::{Answer, Api, sha256};
 pub(crate) use browser::Browser;
 pub(crate) use image::{Blob, ImageSpec, Layout, pseudo_random};
 pub(crate) use reference::Reference;
-pub(crate) use server::{Options, TestServer, basic_authorization, pakhuis};
+pub(crate) use server::{Options, TestServer, basic_authorization, fingerprint, pakhuis};

@@ -273,6 +273,11 @@ impl Finished {
         self.succeeded
     }
 
+    /// Whether the command ended with an error.
+    pub(crate) fn refused(&self) -> bool {
+        !self.succeeded
+    }
+
     /// The trimmed standard output of a command that had to succeed.
     #[track_caller]
     pub(crate) fn ok(self) -> String {

@@ -323,6 +323,15 @@ pub(crate) fn basic_authorization((user, password): (&str, &str)) -> String {
     format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))
 }
 
+/// As `pakhuis cert show` tells it, without the colons.
+#[track_caller]
+pub(crate) fn fingerprint(certificate: &Path) -> String {
+    let mut openssl = program("openssl", "openssl");
+    openssl.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(certificate);
+    let said = String::from_utf8_lossy(&run(&mut openssl).stdout).into_owned();
+    said.split('=').next_back().unwrap_or_default().trim().replace(':', "")
+}
+
 pub(crate) fn pakhuis() -> Command {
     without_settings(Command::new(program_under_test()))
 }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use super::PATIENCE;
 use crate::support::cluster::{Cluster, Node};
 use crate::support::sandbox::wait_until;
-use crate::support::{pakhuis, run, run_with_input};
+use crate::support::{fingerprint, pakhuis, run, run_with_input};
 
 /// What the swarm is given, and who may come in.
 pub(super) struct Registry {
@@ -191,11 +191,4 @@ fn image() -> String {
 
 fn password(user: &str) -> String {
     format!("{user} has a long password")
-}
-
-fn fingerprint(certificate: &Path) -> String {
-    let mut openssl = crate::support::program("openssl", "openssl");
-    openssl.args(["x509", "-noout", "-fingerprint", "-sha256", "-in"]).arg(certificate);
-    let said = String::from_utf8_lossy(&run(&mut openssl).stdout).into_owned();
-    said.split('=').next_back().unwrap_or_default().trim().replace(':', "")
 }

@@ -1,0 +1,4 @@
+//! A node as its administrator has it: what docker and podman say when something is missing, and `config/trust`.
+
+mod messages;
+mod trust;
