@@ -14,6 +14,7 @@ mod first_steps;
 mod healthcheck;
 mod list_users;
 mod metrics;
+mod page_events;
 mod reindex;
 mod reload;
 mod remove_user;

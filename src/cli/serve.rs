@@ -14,13 +14,12 @@ use time::OffsetDateTime;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use super::{first_look, first_steps, metrics, reload};
+use super::{first_look, first_steps, metrics, page_events, reload};
 use crate::{
     api::{self, ApiState},
     auth::{Authenticator, Policy},
     config::{Certificates, Config, Flags},
-    events::{self, Events},
-    observability,
+    events, observability,
     registry::Registry,
     server::{self, TlsSource, health},
     storage::Storage,
@@ -228,17 +227,15 @@ fn application(
         policy: policy.clone(),
         limits: Arc::new(config.api.clone()),
     });
-    let api = match &config.events {
+    let events = config.events.as_ref().map(page_events::start).transpose()?;
+    let api = match &events {
         None => api,
-        Some(events) => {
-            let queue = || format!("cannot keep events in {} (events.queue)", events.queue.display());
-            let events = Events::start(events).with_context(queue)?;
-            api.layer(axum::middleware::from_fn_with_state(events, events::layer))
-        }
+        Some(events) => api.layer(axum::middleware::from_fn_with_state(events.clone(), events::layer)),
     };
     let mut routes = api.merge(health::router(readiness, shutdown.clone()));
     if config.ui_enabled {
-        let ui = ui_config(config, certificates, port, session_key(&registry))?;
+        let mut ui = ui_config(config, certificates, port, session_key(&registry))?;
+        ui.tell_deletion = events.map(page_events::teller);
         // Last: its fallback answers every path that nothing else does.
         routes = routes.merge(ui::router(UiState { registry, authenticator, policy, config: ui }));
     }
@@ -285,6 +282,7 @@ fn ui_config(
         certificate_ends: certificates.tls.clone().map(|tls| {
             Arc::new(move || Some(SystemTime::from(tls.facts().not_after))) as ui::CertificateEnds
         }),
+        tell_deletion: None,
     })
 }
 

@@ -50,6 +50,7 @@ pub struct Event {
 /// What it was done to.
 #[derive(Clone, Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
+#[expect(missing_docs, reason = "the fields of the envelope")]
 pub struct Content {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub media_type: Option<String>,
@@ -80,6 +81,7 @@ pub struct RequestRecord {
 
 /// Who did it.
 #[derive(Clone, Debug, Default, Serialize)]
+#[expect(missing_docs, reason = "the fields of the envelope")]
 pub struct Actor {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
@@ -99,6 +101,20 @@ pub(super) fn now() -> String {
 }
 
 impl Event {
+    /// A manifest, or a tag of one, was deleted other than by a request of the API.
+    pub fn deletion(target: Content, by: Actor, addr: String) -> Self {
+        Self {
+            id: uuid::Uuid::new_v4().to_string(),
+            timestamp: now(),
+            action: Action::Delete,
+            target,
+            request: RequestRecord { addr, ..RequestRecord::default() },
+            actor: by,
+            source: Source::default(),
+            is_blob: false,
+        }
+    }
+
     /// The body that is sent.
     pub(super) fn envelope(&self) -> Vec<u8> {
         #[derive(Serialize)]

@@ -14,7 +14,7 @@ mod queue;
 
 use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
-pub use envelope::{Action, Event};
+pub use envelope::{Action, Actor, Content, Event};
 pub use layer::layer;
 use queue::Queue;
 

@@ -29,7 +29,7 @@ mod storage_page;
 mod tests;
 mod visitor;
 
-use std::{fmt, sync::Arc, time::SystemTime};
+use std::{fmt, pin::Pin, sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
@@ -63,7 +63,12 @@ pub struct Config {
     pub secure: bool,
     /// When the certificate in use ends; `None` without one.
     pub certificate_ends: Option<CertificateEnds>,
+    /// Told of every deletion before the page that says so.
+    pub tell_deletion: Option<TellDeletion>,
 }
+
+/// Tells others what was deleted; done when that cannot get lost.
+pub type TellDeletion = Arc<dyn Fn(JournalEntry) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
 
 /// Says when the certificate in use ends.
 pub type CertificateEnds = Arc<dyn Fn() -> Option<SystemTime> + Send + Sync>;
@@ -80,6 +85,7 @@ impl Default for Config {
             session_key,
             secure: true,
             certificate_ends: None,
+            tell_deletion: None,
         }
     }
 }
@@ -138,6 +144,14 @@ impl Ui {
             digest = entry.was.as_ref().map(|digest| digest.as_str()),
         );
         self.registry.note(entry);
+    }
+
+    /// Notes that a manifest or a tag was deleted, and tells whoever wants to know.
+    async fn note_deletion(&self, entry: JournalEntry) {
+        self.note(entry.clone());
+        if let Some(tell) = &self.config.tell_deletion {
+            tell(entry).await;
+        }
     }
 }
 

@@ -134,17 +134,15 @@ impl Ui {
             Err(RegistryError::ManifestUnknown(_)) => return Err(Failure::NotFound),
             result => result?,
         };
-        let note = |action, tag: Option<&Tag>| {
-            self.note(JournalEntry {
-                repository: Some(name.clone()),
-                tag: tag.cloned(),
-                was: Some(digest.clone()),
-                ..viewer.entry(action)
-            });
+        let entry = |action, tag: Option<&Tag>| JournalEntry {
+            repository: Some(name.clone()),
+            tag: tag.cloned(),
+            was: Some(digest.clone()),
+            ..viewer.entry(action)
         };
-        note(Action::Delete, None);
+        self.note_deletion(entry(Action::Delete, None)).await;
         for tag in &untagged {
-            note(Action::Untag, Some(tag));
+            self.note(entry(Action::Untag, Some(tag)));
         }
         Ok(untagged)
     }

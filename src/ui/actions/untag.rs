@@ -132,12 +132,13 @@ async fn remove(
         // One that was moved since it was looked at stays: somebody else was faster.
         if ui.registry.delete_tag_if(name, tag, digest).await? {
             count += 1;
-            ui.note(JournalEntry {
+            ui.note_deletion(JournalEntry {
                 repository: Some(name.clone()),
                 tag: Some(tag.clone()),
                 was: Some(digest.clone()),
                 ..viewer.entry(Action::Untag)
-            });
+            })
+            .await;
         }
     }
     Ok(count)

@@ -20,6 +20,7 @@ use serde_json::Value;
 use sha2::Sha256;
 
 use super::served::{PASSWORD, Served, wait_for};
+use crate::ui::Browser;
 
 const SECRET: &str = "hush, a shared secret";
 
@@ -199,4 +200,50 @@ async fn a_target_gets_what_it_asks_for_and_what_it_refuses_for_good_becomes_a_d
     let dead: Vec<_> = dead.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
     assert_eq!(dead.len(), 1, "{dead:?}");
     assert!(dead[0].contains("poison"), "{dead:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_deleted_on_pages_is_told_too() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let configuration = configuration(directory.path(), &[("ci", address, "actions = [\"delete\"]\n")]);
+    let server = Served::start(&configuration);
+    let receiver = Receiver::new(|_| StatusCode::OK);
+    let _listening = receiver.listen(address);
+    let digest = server.push("team/app", "1").await;
+    server.push("team/app", "2").await;
+
+    let mut browser = Browser::plain(pages_of(&server));
+    assert_eq!(browser.sign_in("alice", PASSWORD, "/ui/").await.status, StatusCode::SEE_OTHER);
+    for (action, query) in
+        [("untag", "tag=1".to_owned()), ("delete", format!("digest={}", digest.replace(':', "%3A")))]
+    {
+        let path = format!("/ui/-/{action}");
+        let fields = browser.get(&format!("{path}?repository=team/app&{query}")).await.fields(&path);
+        let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+        assert_eq!(browser.post(&path, &fields).await.status, StatusCode::SEE_OTHER);
+    }
+    wait_for("both events", || receiver.got().len() == 2);
+    for (event, tag) in receiver.got().iter().zip([Value::from("1"), Value::Null]) {
+        assert_eq!(event["action"], "delete");
+        assert_eq!(event["target"]["repository"], "team/app");
+        assert_eq!(event["target"]["digest"], digest.as_str());
+        assert_eq!(event["target"]["tag"], tag);
+        assert_eq!(event["actor"]["name"], "alice");
+        assert_eq!(event["request"]["addr"], "127.0.0.1");
+    }
+}
+
+/// The pages of a running server, as a router.
+fn pages_of(server: &Served) -> Router {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+    let (client, address) = (client.build().unwrap(), server.address().to_owned());
+    Router::new().fallback(move |request: axum::extract::Request| async move {
+        let (parts, body) = request.into_parts();
+        let url = format!("http://{address}{}", parts.uri);
+        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+        let sent = client.request(parts.method, url).headers(parts.headers).body(body).send().await.unwrap();
+        let (status, headers) = (sent.status(), sent.headers().clone());
+        (status, headers, sent.bytes().await.unwrap())
+    })
 }

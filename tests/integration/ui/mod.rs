@@ -10,3 +10,5 @@ mod pages;
 mod rights;
 mod sample;
 mod sign_in;
+
+pub(crate) use browser::Browser;
