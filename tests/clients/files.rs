@@ -1,9 +1,14 @@
 //! The files of `config` in the hands of the programs they are for.
 
 use std::fs;
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use crate::support::{program, program_under_test, run};
+use serde_json::Value;
+
+use crate::support::sandbox::wait_until;
+use crate::support::{Options, TestServer, program, run};
 
 fn config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
@@ -31,4 +36,61 @@ fn systemd_takes_the_units_and_finds_little_exposed() {
 #[test]
 fn promtool_takes_the_alert_rules() {
     run(program("promtool", "prometheus").args(["check", "rules"]).arg(config("alerts.yml")));
+}
+
+#[test]
+fn each_alert_fires_at_what_it_is_for_and_none_at_a_server_that_is_well() {
+    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/alerts.test.yml");
+    run(program("promtool", "prometheus").args(["test", "rules"]).arg(&cases));
+    let cases = fs::read_to_string(cases).expect("the cases");
+    let rules = fs::read_to_string(config("alerts.yml")).expect("the rules");
+    let names: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
+    assert!(names.len() > 10, "{names:?}");
+    for name in names {
+        let (fires, silent) = (format!("alertname: {name}\n"), format!("alertname: {name}, exp_alerts: []"));
+        assert!(cases.contains(&fires) && cases.contains(&silent), "{name} has no case");
+    }
+}
+
+#[test]
+fn promtool_takes_what_the_dashboard_asks() {
+    let dashboard = fs::read_to_string(config("grafana.json")).expect("the dashboard");
+    let dashboard: Value = serde_json::from_str(&dashboard).expect("JSON");
+    let panels = dashboard["panels"].as_array().expect("panels");
+    let targets = panels.iter().flat_map(|panel| panel["targets"].as_array().into_iter().flatten());
+    let asked: Vec<_> = targets.map(|target| target["expr"].as_str().expect("a query")).collect();
+    assert!(asked.len() >= panels.len());
+    let rules: String = (1..)
+        .zip(asked)
+        .map(|(number, query)| {
+            let query = query.replace("$__rate_interval", "5m").replace("$instance", ".*");
+            format!("  - record: panel_{number}\n    expr: {}\n", Value::from(query))
+        })
+        .collect();
+    let directory = tempfile::tempdir().expect("a directory");
+    let file = directory.path().join("rules.yml");
+    fs::write(&file, format!("groups:\n- name: dashboard\n  rules:\n{rules}")).expect("a file");
+    run(program("promtool", "prometheus").args(["check", "rules"]).arg(&file));
+}
+
+/// `tests/integration/process/observed.rs` holds every other metric of rules and dashboard against a server without TLS.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_with_tls_tells_of_its_certificate_and_of_a_refused_file() {
+    let free = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");
+    let server = TestServer::start(Options {
+        extra_configuration: format!("[metrics]\nlisten = \"{free}\"\n"),
+        ..Options::default()
+    });
+    let file = server.directory().join("pakhuis.toml");
+    let text = fs::read_to_string(&file).expect("the configuration");
+    fs::write(&file, text + "\nno such key = 1\n").expect("a file");
+    let refused = || server.log().contains("the changed configuration is refused");
+    assert!(tokio::task::block_in_place(|| wait_until(Duration::from_secs(15), refused)));
+    let metrics = reqwest::get(format!("http://{free}/metrics")).await.expect("an answer");
+    let metrics = metrics.text().await.expect("text");
+    assert!(metrics.contains("pakhuis_reloads_total{what=\"configuration\",outcome=\"refused\"} 1\n"), "{metrics}");
+    let line = metrics.lines().find(|line| line.starts_with("pakhuis_certificate_expiry_timestamp_seconds "));
+    let expiry: f64 = line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a number");
+    let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs_f64();
+    assert!(expiry > now + 86400.0, "{expiry}");
 }
