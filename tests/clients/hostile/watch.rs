@@ -10,9 +10,12 @@ use tokio::task::JoinHandle;
 
 use crate::support::{Api, TestServer};
 
-/// How long one request in a hundred may take while others do their worst, on two cores that the others use too. Of an
-/// unoptimised build only that it is answered.
-const BEARABLE: Duration = Duration::from_millis(if cfg!(debug_assertions) { 20_000 } else { 500 });
+/// How long one request in a hundred may take while others do their worst: attackers, the honest client and the server
+/// share two cores. Of a server that is no release only that it answers.
+fn bearable() -> Duration {
+    let release = std::env::var_os("PAKHUIS_UNDER_TEST").is_some();
+    Duration::from_millis(if release { 1000 } else { 30_000 })
+}
 
 /// Fewer requests tell nothing.
 const ENOUGH: usize = 30;
@@ -75,7 +78,7 @@ impl<'a> Watch<'a> {
             peak / 1024,
         );
         assert!(failed.is_empty(), "{during}: {failed:#?}");
-        assert!(at(99) < BEARABLE, "{during}: 99 % within {:?}", at(99));
+        assert!(at(99) < bearable(), "{during}: 99 % within {:?}", at(99));
         assert!(grown < mebibytes, "{during}: memory grew by {grown} MiB, {mebibytes} are allowed");
     }
 }

@@ -233,6 +233,9 @@ impl TestServer {
             Kind::Pakhuis => self.pakhuis_command(&address_file),
             Kind::Reference(reference) => self.reference_command(reference),
         };
+        if self.kind != Kind::Pakhuis {
+            command.stdin(Stdio::null());
+        }
         command
             .current_dir(self.directory.path())
             .stdout(log.try_clone().expect("a second handle"))
