@@ -97,3 +97,34 @@ async fn a_server_with_tls_tells_of_its_certificate_and_of_a_refused_file() {
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs_f64();
     assert!(expiry > now + 86400.0, "{expiry}");
 }
+
+#[test]
+fn the_package_has_the_program_the_units_and_what_nodes_need() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let root = directory.path();
+    run(program("sh", "dash").arg(config("deb/build")).arg(program_under_test()).arg(root));
+    let built = fs::read_dir(root).expect("a directory").next().expect("a package").expect("an entry").path();
+    let field = |name: &str| {
+        let said = run(program("dpkg-deb", "dpkg").arg("--field").arg(&built).arg(name)).stdout;
+        String::from_utf8_lossy(&said).trim().to_owned()
+    };
+    assert_eq!(field("Package"), "pakhuis");
+    assert_eq!(field("Version"), env!("CARGO_PKG_VERSION"));
+    let installed = root.join("installed");
+    run(program("dpkg-deb", "dpkg").arg("--raw-extract").arg(&built).arg(&installed));
+    for file in [
+        "etc/pakhuis/pakhuis.toml",
+        "lib/systemd/system/pakhuis.socket",
+        "usr/share/pakhuis/trust",
+        "usr/share/pakhuis/alerts.yml",
+        "usr/share/doc/pakhuis/operations.md",
+        "DEBIAN/postinst",
+    ] {
+        assert!(installed.join(file).is_file(), "{file}");
+    }
+    let version = run(std::process::Command::new(installed.join("usr/bin/pakhuis")).arg("--version")).stdout;
+    assert!(String::from_utf8_lossy(&version).contains(env!("CARGO_PKG_VERSION")));
+    let unit = fs::read_to_string(installed.join("lib/systemd/system/pakhuis.service")).expect("the unit");
+    assert!(unit.contains("ExecStart=/usr/bin/pakhuis serve") && !unit.contains("/usr/local"), "{unit}");
+    run(program("sh", "dash").arg("-n").arg(installed.join("DEBIAN/postinst")));
+}

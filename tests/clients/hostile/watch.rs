@@ -3,10 +3,10 @@
 use std::fs;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use tokio::task::JoinHandle;
 
 use crate::support::{Api, TestServer};
 
@@ -31,29 +31,14 @@ pub(super) struct Watch<'a> {
 impl<'a> Watch<'a> {
     pub(super) async fn begin(server: &'a TestServer) -> Self {
         let stop = Arc::new(AtomicBool::new(false));
-        let (kept, new) = (Api::new(server), Api::maker(server, true));
-        assert_eq!(kept.get("/v2/").await.status, 200, "and the password is known from now on");
+        let new = Api::maker(server, true);
+        assert_eq!(new().get("/v2/").await.status, 200, "and the password is known from now on");
         let asked = Arc::new(AtomicUsize::new(0));
         let (stopped, count) = (Arc::clone(&stop), Arc::clone(&asked));
-        let honest = tokio::spawn(async move {
-            let (mut took, mut failed) = (Vec::new(), Vec::new());
-            let mut clock = tokio::time::interval(Duration::from_millis(50));
-            for number in 0_usize.. {
-                clock.tick().await;
-                count.store(number, Ordering::Relaxed);
-                if stopped.load(Ordering::Relaxed) {
-                    break;
-                }
-                let client = if number.is_multiple_of(2) { kept.clone() } else { new() };
-                let begin = Instant::now();
-                match client.send(Method::GET, "/v2/_catalog").await {
-                    Ok(answer) if answer.status == 200 => took.push(begin.elapsed()),
-                    Ok(answer) => failed.push(format!("{number}: {}", answer.status)),
-                    Err(error) => failed.push(format!("{number}: {error:?}")),
-                }
-            }
-            took.sort_unstable();
-            (took, failed)
+        // In a thread of its own: what is measured is the server, not who waits for the attackers of this process.
+        let honest = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            runtime.expect("a runtime").block_on(come_again_and_again(&new, &stopped, &count))
         });
         Self { server, stop, asked, honest, before: resident_kibibytes(server) }
     }
@@ -64,7 +49,7 @@ impl<'a> Watch<'a> {
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         self.stop.store(true, Ordering::Relaxed);
-        let (took, failed) = self.honest.await.expect("the honest client");
+        let (took, failed) = self.honest.join().expect("the honest client");
         let peak = self.server.peak_kibibytes();
         let grown = peak.saturating_sub(self.before) / 1024;
         let at = |percent: usize| took[(took.len() * percent / 100).min(took.len() - 1)];
@@ -81,6 +66,33 @@ impl<'a> Watch<'a> {
         assert!(at(99) < bearable(), "{during}: 99 % within {:?}", at(99));
         assert!(grown < mebibytes, "{during}: memory grew by {grown} MiB, {mebibytes} are allowed");
     }
+}
+
+/// Every other time over the same connection; how long each answer took, in order, and what was no answer.
+async fn come_again_and_again(
+    new: &(impl Fn() -> Api + Sync),
+    stop: &AtomicBool,
+    asked: &AtomicUsize,
+) -> (Vec<Duration>, Vec<String>) {
+    let kept = new();
+    let (mut took, mut failed) = (Vec::new(), Vec::new());
+    let mut clock = tokio::time::interval(Duration::from_millis(50));
+    for number in 0_usize.. {
+        clock.tick().await;
+        asked.store(number, Ordering::Relaxed);
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let client = if number.is_multiple_of(2) { kept.clone() } else { new() };
+        let begin = Instant::now();
+        match client.send(Method::GET, "/v2/_catalog").await {
+            Ok(answer) if answer.status == 200 => took.push(begin.elapsed()),
+            Ok(answer) => failed.push(format!("{number}: {}", answer.status)),
+            Err(error) => failed.push(format!("{number}: {error:?}")),
+        }
+    }
+    took.sort_unstable();
+    (took, failed)
 }
 
 /// `VmRSS`: what is resident now.

@@ -44,14 +44,21 @@ fn a_stack_lives_from_a_registry_that_is_a_service_of_its_swarm() {
     let _ = push(manager, &build(manager, "stager/db:1", "db"));
     let _ = push(manager, &build(manager, "stager/ui:1", "ui"));
     let stack = Stack::new(manager);
+    // The stack has a user of its own, which may pull and nothing else.
+    Registry::sign_in(manager, "stager");
+    manager.docker(&format!("pull --quiet {image}"));
+    manager.try_docker(&format!("push {image}")).refused_with(&["you are signed in, but may not do this"]);
+    manager.docker(&format!("rmi {image}"));
     stack.deploy("1", "1");
     stack.assert_runs("service", &first, PATIENCE);
     stack.assert_runs("ui", &stack.digest_of("stager/ui:1"), PATIENCE);
     stack.assert_answers("one");
     told("the stack runs, pinned to the digests that the registry names");
 
+    Registry::sign_in(manager, "alice");
     let second = push(manager, &build(manager, "stager/service:2", "two"));
     assert_ne!(first, second);
+    Registry::sign_in(manager, "stager-2");
     stack.deploy("2", "1");
     stack.assert_runs("service", &second, PATIENCE);
     stack.assert_answers("two");
@@ -79,7 +86,11 @@ fn a_stack_lives_from_a_registry_that_is_a_service_of_its_swarm() {
     manager.docker(&format!("pull --quiet {image}"));
     told("a node crashed, with one server of the registry on it");
 
-    registry.revoke(&cluster.nodes[0], "deploy", &cluster.nodes[2]);
-    told("a user was revoked");
+    registry.revoke(&cluster.nodes[0], &["deploy", "stager"], &cluster.nodes[2]);
+    told("the user of the node was revoked, and the user that the stack had first");
+    stack.start_anew("service", &cluster.nodes[2]);
+    stack.assert_runs("service", &second, PATIENCE);
+    stack.assert_answers("two");
+    told("a node pulls for the stack as the user that it was rotated to");
     stack.remove();
 }

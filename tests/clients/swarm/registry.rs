@@ -35,7 +35,7 @@ impl Registry {
         let mut certificates = pakhuis();
         certificates.args(["cert", "generate", "--name", "registry.test", "--directory"]);
         run(certificates.arg(root.join("certs")));
-        for user in ["alice", "deploy"] {
+        for user in ["alice", "deploy", "stager", "stager-2"] {
             let mut add = pakhuis();
             add.args(["add-user", user, "--password-stdin", "--htpasswd"]).arg(root.join("htpasswd"));
             run_with_input(&mut add, password(user).as_bytes());
@@ -78,6 +78,9 @@ impl Registry {
         }
         let text = fs::read_to_string(config("stack-pakhuis.toml")).expect("the configuration of the stack");
         let text = text.replace("docker-registry.dccn.nl", "registry.test");
+        // As docs/operations.md gives a stack users that only pull.
+        let rule = "[[auth.access]]\nusers = [\"stager\", \"stager-2\"]\nrepositories = [\"stager/*\"]\nallow = [\"pull\"]\n";
+        let text = format!("{text}\n{rule}");
         fs::write(root.join("pakhuis.toml"), text).expect("a file");
         Self { directory, fingerprint }
     }
@@ -163,13 +166,16 @@ impl Registry {
         pulls
     }
 
-    /// Takes a user out of the htpasswd file, as another version of the secret; what its node is told then.
+    /// Takes users out of the htpasswd file, as another version of the secret; what a node that is signed in as one of
+    /// them is told then.
     #[track_caller]
-    pub(super) fn revoke(&self, manager: &Node, user: &str, node: &Node) {
+    pub(super) fn revoke(&self, manager: &Node, users: &[&str], node: &Node) {
         let root = self.directory.path();
-        let mut remove = pakhuis();
-        remove.args(["remove-user", user, "--yes", "--htpasswd"]).arg(root.join("htpasswd"));
-        run(&mut remove);
+        for user in users {
+            let mut remove = pakhuis();
+            remove.args(["remove-user", user, "--yes", "--htpasswd"]).arg(root.join("htpasswd"));
+            run(&mut remove);
+        }
         manager.docker(&format!("secret create pakhuis-htpasswd-2 {}", root.join("htpasswd").display()));
         self.deploy_with(manager, &[("PAKHUIS_HTPASSWD_VERSION", "2"), ("PAKHUIS_REPLICAS", "1")]);
         let image = "registry.test:5000/stager/db:1";

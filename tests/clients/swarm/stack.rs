@@ -105,6 +105,24 @@ networks:
         assert!(answered, "stager-api says {said:?}, not {text:?}\n{}", self.told("service"));
     }
 
+    /// Starts a service anew on a node that has forgotten its image, and so has to pull it.
+    #[track_caller]
+    pub(super) fn start_anew(&self, service: &str, node: &Node) {
+        self.manager.docker(&format!("service scale --detach stager_{service}=0"));
+        let running = format!("ps --quiet --filter name=stager_{service}");
+        assert!(wait_until(Duration::from_secs(60), || node.docker(&running).is_empty()), "still there");
+        // Docker keeps those that ended for a while, and their image with them.
+        for container in node.docker(&running.replacen("ps", "ps --all", 1)).lines() {
+            let _ = node.try_docker(&format!("rm --force {container}"));
+        }
+        let images = format!("images --quiet registry.test:5000/stager/{service}");
+        for image in node.docker(&images).lines() {
+            let _ = node.try_docker(&format!("rmi --force {image}"));
+        }
+        assert_eq!(node.docker(&images), "", "images are left");
+        self.manager.docker(&format!("service scale --detach stager_{service}=1"));
+    }
+
     pub(super) fn drain(&self, node: &str) {
         self.manager.docker(&format!("node update --availability drain {node}"));
     }
