@@ -80,7 +80,8 @@ async fn five_thousand_slow_connections_are_cut_off_and_nobody_waits_for_them() 
         longest.as_secs_f64()
     );
     assert!(most > CONNECTIONS * 4 / 5, "{most} at once: too few to tell");
-    watch.end("5,000 slow connections", 250).await;
+    // 39 KiB for each that has shaken hands, 200 KiB for each upload that has begun.
+    watch.end("5,000 slow connections", 400).await;
 }
 
 /// Opens a connection and keeps it as long as the server lets it; how long that was.
