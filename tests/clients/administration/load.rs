@@ -107,7 +107,7 @@ const fn is_pull(number: usize) -> bool {
 }
 
 const fn is_kept(number: usize) -> bool {
-    number / 2 % 2 == 0
+    (number / 2).is_multiple_of(2)
 }
 
 async fn one(clients: &Clients, number: usize) -> (usize, Duration, Result<(), String>) {

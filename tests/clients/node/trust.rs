@@ -14,21 +14,22 @@ struct Node<'a> {
     engine: DockerEngine,
 }
 
-impl Node<'_> {
-    fn trust(&self, arguments: &[&str]) -> Vec<String> {
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/trust");
-        [&[script.to_str().expect("UTF-8")], arguments].concat().iter().map(ToString::to_string).collect()
-    }
+/// The words of a call of the script.
+fn script(arguments: &[&str]) -> Vec<String> {
+    let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/trust");
+    [&[script.to_str().expect("UTF-8")], arguments].concat().iter().map(ToString::to_string).collect()
+}
 
+impl Node<'_> {
     /// Runs the script; the lines that it says.
     #[track_caller]
     fn trusts(&self, arguments: &[&str]) -> Vec<String> {
-        self.engine.ok(&self.trust(arguments).join(" ")).lines().map(str::to_owned).collect()
+        self.engine.ok(&script(arguments).join(" ")).lines().map(str::to_owned).collect()
     }
 
     #[track_caller]
     fn refuses(&self, arguments: &[&str], words: &str) {
-        self.engine.refused(&self.trust(arguments).join(" "), &[words]);
+        self.engine.refused(&script(arguments).join(" "), &[words]);
     }
 
     /// Whether docker and podman accept the server's certificate; they agree.
