@@ -40,9 +40,10 @@ fn promtool_takes_the_alert_rules() {
 
 #[test]
 fn each_alert_fires_at_what_it_is_for_and_none_at_a_server_that_is_well() {
-    let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/alerts.test.yml");
-    run(program("promtool", "prometheus").args(["test", "rules"]).arg(&cases));
-    let cases = fs::read_to_string(cases).expect("the cases");
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/alerts");
+    let files = ["minutes.yml", "days.yml"].map(|name| directory.join(name));
+    run(program("promtool", "prometheus").args(["test", "rules"]).args(&files));
+    let cases = files.map(|file| fs::read_to_string(file).expect("the cases")).concat();
     let rules = fs::read_to_string(config("alerts.yml")).expect("the rules");
     let names: Vec<_> = rules.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")).collect();
     assert!(names.len() > 10, "{names:?}");
