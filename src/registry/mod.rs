@@ -36,8 +36,8 @@ pub use journal::{Action, JournalEntry};
 pub use listings::Page;
 pub use manifests::{MovedTag, PutManifestOutcome, StoredManifest};
 pub use overview::{
-    Catalogue, CatalogueOrder, CatalogueRow, LayerUse, ManifestKindView, ManifestView, RepositoryBytes,
-    RepositoryView, StorageReport, TagOrder, TagView, described_by_tag,
+    Catalogue, CatalogueOrder, CatalogueRow, Known, LayerUse, ManifestKindView, ManifestView, Namespace,
+    Namespaces, RepositoryBytes, RepositoryView, StorageReport, TagOrder, TagView,
 };
 pub use referrers::{ExportOutcome, ExportedTag, Referrer};
 pub use summaries::Remade;
@@ -70,6 +70,8 @@ pub struct Config {
     pub volume_deadline: Duration,
     /// Manifests remembered, in bytes of their content.
     pub manifest_cache_size: u64,
+    /// Memory for what pages show of all repositories, in bytes.
+    pub overview_size: u64,
 }
 
 impl Default for Config {
@@ -81,6 +83,7 @@ impl Default for Config {
             volume_calls: 64,
             volume_deadline: Duration::from_secs(30),
             manifest_cache_size: 8 << 20,
+            overview_size: 128 << 20,
         }
     }
 }
@@ -120,7 +123,7 @@ impl Registry {
             summaries: SummaryCache::new(config.manifest_cache_size),
             subjects: SubjectCache::new(config.manifest_cache_size),
             journal: Journal::new(),
-            overviews: Overviews::default(),
+            overviews: Overviews::new(config.overview_size),
             config,
         };
         Self { inner: Arc::new(inner) }

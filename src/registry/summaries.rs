@@ -9,7 +9,7 @@ use moka::sync::Cache;
 use super::{
     Registry, RegistryError,
     blocking::Work,
-    image_summary::{ImageSummary, MAX_CONFIG},
+    image_summary::{ImageSummary, MAX_CONFIG, SummaryKind},
     manifests::{BoundedCache, find_manifest},
 };
 use crate::{
@@ -83,7 +83,11 @@ impl Registry {
     }
 
     pub(super) fn summarizer(&self) -> Summarizer {
-        Summarizer { manifests: self.inner.manifests.clone(), summaries: self.inner.summaries.clone() }
+        Summarizer {
+            manifests: self.inner.manifests.clone(),
+            summaries: self.inner.summaries.clone(),
+            sparse: self.inner.config.sparse_manifests,
+        }
     }
 }
 
@@ -103,6 +107,8 @@ pub struct Remade {
 pub(super) struct Summarizer {
     manifests: Arc<BoundedCache>,
     summaries: SummaryCache,
+    /// Whether manifests may name what their repository does not have.
+    sparse: bool,
 }
 
 impl Summarizer {
@@ -113,7 +119,37 @@ impl Summarizer {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Arc<ImageSummary>>, StorageError> {
-        self.at_depth(storage, repository, digest, DEPTH)
+        let Some(summary) = self.at_depth(storage, repository, digest, DEPTH)? else { return Ok(None) };
+        // It may have been made for a repository that has all that the manifest names: of what another one has and this
+        // one has not, nothing is shown here.
+        if self.has_parts(storage, repository, &summary)? {
+            return Ok(Some(summary));
+        }
+        let made = self.make(storage, repository, digest, DEPTH)?;
+        Ok(made.map(|(summary, _)| Arc::new(summary)))
+    }
+
+    /// Whether a repository has what a summary tells of.
+    fn has_parts(
+        &self,
+        storage: &Storage,
+        repository: &RepositoryName,
+        summary: &ImageSummary,
+    ) -> Result<bool, StorageError> {
+        if let SummaryKind::Index(facts) = &summary.kind {
+            for child in facts.children.iter().filter(|child| child.compressed_size.is_some()) {
+                if !storage.has_manifest(repository, &child.digest)? {
+                    return Ok(false);
+                }
+            }
+        }
+        // Blobs cannot be missing unless the registry takes manifests without them.
+        for (blob, _) in summary.blobs.iter().filter(|_| self.sparse) {
+            if storage.blob_size(repository, blob)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn at_depth(

@@ -1,6 +1,6 @@
 //! The first page: which repositories there are.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
 use axum::{
@@ -16,19 +16,16 @@ use super::{
     pages::Pages,
     response::Failure,
     search::{Search, contains},
+    tree::Tree,
     visitor::{Frame, Viewer},
 };
 use crate::{
     oci::{Reference, RepositoryName},
-    registry::{Catalogue, CatalogueOrder, CatalogueRow},
+    registry::{Catalogue, CatalogueOrder, CatalogueRow, Namespace, Namespaces},
 };
 
 /// Tags shown of those a search finds.
 const SHOWN_TAGS: usize = 50;
-/// Namespaces shown beside the list.
-const SHOWN_NAMESPACES: usize = 40;
-/// And those below each.
-const SHOWN_BELOW: usize = 6;
 /// Platforms written out in a row.
 const SHOWN_PLATFORMS: usize = 3;
 
@@ -40,8 +37,7 @@ struct CataloguePage {
     rows: Vec<Row>,
     columns: Vec<Column>,
     pages: Pages,
-    namespaces: Vec<Namespace>,
-    namespaces_left_out: usize,
+    namespaces: Tree,
     found_tags: Vec<FoundTag>,
     more_tags: bool,
     totals: Option<Totals>,
@@ -75,14 +71,6 @@ pub(super) struct Column {
     /// `ascending` or `descending`, when the rows are in this order.
     pub(super) sorted: Option<&'static str>,
     pub(super) is_number: bool,
-}
-
-/// A path above repositories.
-pub(super) struct Namespace {
-    pub(super) text: String,
-    pub(super) href: String,
-    pub(super) count: usize,
-    pub(super) below: Vec<Namespace>,
 }
 
 struct FoundTag {
@@ -127,8 +115,11 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
         Column::new(column, is_sorted, reverse, |reverse| here(column, reverse, ""))
     });
     let (found_tags, more_tags) = find_tags(ui, viewer, &search, &visible);
-    let (namespaces, namespaces_left_out) =
-        if search.is_empty() { namespaces(&visible, "") } else { (Vec::new(), 0) };
+    let namespaces = match (search.is_empty(), all) {
+        (true, true) => Tree::new(&catalogue.namespaces().all().iter().collect::<Vec<_>>(), 0),
+        (true, false) => tree_of(&visible, 0),
+        (false, _) => Tree::default(),
+    };
     let tags = visible.iter().filter_map(|row| row.facts.as_ref()).map(|facts| facts.tags).sum();
     Ok(CataloguePage {
         nothing_stored: visible.is_empty() && search.is_empty(),
@@ -137,13 +128,20 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
         columns: columns.into(),
         pages,
         namespaces,
-        namespaces_left_out,
         found_tags,
         more_tags,
-        unread: catalogue.unread(),
+        // Of what the viewer may see: that much more is being read is told to nobody else.
+        unread: visible.iter().filter(|row| row.facts.is_none()).count(),
         frame: viewer.frame.clone(),
         query: search.text,
     })
+}
+
+/// The paths above some repositories, without the first `above` levels.
+pub(super) fn tree_of(rows: &[&Arc<CatalogueRow>], above: usize) -> Tree {
+    let all = Namespaces::of(rows.iter().map(|row| row.name.as_str()));
+    let below: Vec<&Namespace> = all.all().iter().filter(|path| path.depth >= above).collect();
+    Tree::new(&below, above)
 }
 
 /// Tags that a search finds, in repositories that it does not find.
@@ -169,33 +167,6 @@ fn find_tags(
     let more = found.len() > SHOWN_TAGS;
     found.truncate(SHOWN_TAGS);
     (found, more)
-}
-
-/// The paths below `prefix` that repositories are below, two levels of them, and how many are left out.
-pub(super) fn namespaces(rows: &[&Arc<CatalogueRow>], prefix: &str) -> (Vec<Namespace>, usize) {
-    let mut counts: BTreeMap<&str, (usize, BTreeMap<&str, usize>)> = BTreeMap::new();
-    for name in rows.iter().filter_map(|row| row.name.as_str().strip_prefix(prefix)) {
-        let Some((first, rest)) = name.split_once('/') else { continue };
-        let (count, below) = counts.entry(first).or_default();
-        *count += 1;
-        if let Some((second, _)) = rest.split_once('/') {
-            *below.entry(second).or_default() += 1;
-        }
-    }
-    let left_out = counts.len().saturating_sub(SHOWN_NAMESPACES);
-    let namespace = |text: &str, path: String, count, below| Namespace {
-        text: text.to_owned(),
-        href: format!("/ui/r/{path}"),
-        count,
-        below,
-    };
-    let tree = counts.into_iter().take(SHOWN_NAMESPACES).map(|(first, (count, below))| {
-        let below = below.into_iter().take(SHOWN_BELOW);
-        let below = below
-            .map(|(second, count)| namespace(second, format!("{prefix}{first}/{second}"), count, Vec::new()));
-        namespace(first, format!("{prefix}{first}"), count, below.collect())
-    });
-    (tree.collect(), left_out)
 }
 
 impl Column {
@@ -246,23 +217,5 @@ impl Row {
                 .map(|(_, platforms)| platforms.iter().take(SHOWN_PLATFORMS).cloned().collect())
                 .unwrap_or_default(),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn namespaces_are_a_tree() {
-        let rows: Vec<_> = ["a", "lab/x/one", "lab/x/two", "lab/tool", "team/app"]
-            .map(|name| Arc::new(CatalogueRow { name: name.parse().expect("a name"), facts: None }))
-            .into();
-        let rows: Vec<_> = rows.iter().collect();
-        let (tree, left_out) = namespaces(&rows, "");
-        let shown: Vec<_> = tree.iter().map(|one| (one.text.as_str(), one.count, one.below.len())).collect();
-        assert_eq!((shown, left_out), (vec![("lab", 3, 1), ("team", 1, 0)], 0));
-        assert_eq!(tree[0].below[0].href, "/ui/r/lab/x");
-        assert_eq!(namespaces(&rows, "lab/").0[0].href, "/ui/r/lab/x");
     }
 }

@@ -3,29 +3,17 @@
 use super::address;
 use crate::oci::{Digest, Reference, RepositoryName};
 
-/// A line to copy.
+/// A client, and what to type there.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Command {
-    /// The client.
+pub(super) struct Tool {
+    /// Its name.
     pub(super) label: &'static str,
-    /// The line.
-    pub(super) line: String,
+    /// How the line names the image, and the line.
+    pub(super) lines: Vec<(&'static str, String)>,
 }
 
-fn command(label: &'static str, line: String) -> Command {
-    Command { label, line }
-}
-
-/// Commands that name an image in the same way.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Group {
-    /// What way that is.
-    pub(super) title: &'static str,
-    pub(super) commands: Vec<Command>,
-}
-
-const BY_TAG: &str = "By tag: what it names today";
-const BY_DIGEST: &str = "By digest: always exactly this";
+const BY_TAG: &str = "By tag, what it names today";
+const BY_DIGEST: &str = "By digest, always exactly this";
 
 /// For a container image, by the reference asked for and, for what must not change, by digest.
 pub(super) fn for_image(
@@ -33,29 +21,27 @@ pub(super) fn for_image(
     name: &RepositoryName,
     reference: &Reference,
     digest: &Digest,
-) -> Vec<Group> {
+) -> Vec<Tool> {
     let service = name.components().last().unwrap_or("app").replace(['.', '_'], "-");
-    let pinned =
-        Group { title: BY_DIGEST, commands: image_commands(&format!("{host}/{name}@{digest}"), &service) };
-    match reference {
-        Reference::Digest(_) => vec![pinned],
-        Reference::Tag(_) => {
-            let image = format!("{host}/{}", address::image(name, reference));
-            vec![Group { title: BY_TAG, commands: image_commands(&image, &service) }, pinned]
-        }
+    let mut names = vec![(BY_DIGEST, format!("{host}/{name}@{digest}"))];
+    if matches!(reference, Reference::Tag(_)) {
+        names.insert(0, (BY_TAG, format!("{host}/{}", address::image(name, reference))));
     }
-}
-
-fn image_commands(image: &str, service: &str) -> Vec<Command> {
+    let tool = |label, line: &dyn Fn(&str) -> String| Tool {
+        label,
+        lines: names.iter().map(|(title, image)| (*title, line(image))).collect(),
+    };
     vec![
-        command("Docker", format!("docker pull {image}")),
-        command("Podman", format!("podman pull {image}")),
-        command("Apptainer", format!("apptainer pull docker://{image}")),
-        command("Skopeo, to a file", format!("skopeo copy docker://{image} docker-archive:{service}.tar")),
-        command("Dockerfile", format!("FROM {image}")),
-        command("Compose", format!("services:\n  {service}:\n    image: {image}")),
-        command("Swarm", format!("docker service create --with-registry-auth --name {service} {image}")),
-        command("Kubernetes", format!("containers:\n  - name: {service}\n    image: {image}")),
+        tool("Docker", &|image| format!("docker pull {image}")),
+        tool("Podman", &|image| format!("podman pull {image}")),
+        tool("Apptainer", &|image| format!("apptainer pull docker://{image}")),
+        tool("Skopeo", &|image| format!("skopeo copy docker://{image} docker-archive:{service}.tar")),
+        tool("Dockerfile", &|image| format!("FROM {image}")),
+        tool("Compose", &|image| format!("services:\n  {service}:\n    image: {image}")),
+        tool("Swarm", &|image| {
+            format!("docker service create --with-registry-auth --name {service} {image}")
+        }),
+        tool("Kubernetes", &|image| format!("containers:\n  - name: {service}\n    image: {image}")),
     ]
 }
 
@@ -66,20 +52,17 @@ pub(super) fn for_artifact(
     reference: &Reference,
     digest: &Digest,
     is_helm_chart: bool,
-) -> Vec<Group> {
-    let pinned = Group {
-        title: BY_DIGEST,
-        commands: vec![command("ORAS", format!("oras pull {host}/{name}@{digest}"))],
-    };
-    if matches!(reference, Reference::Digest(_)) {
-        return vec![pinned];
+) -> Vec<Tool> {
+    let mut oras = vec![(BY_DIGEST, format!("oras pull {host}/{name}@{digest}"))];
+    if matches!(reference, Reference::Tag(_)) {
+        oras.insert(0, (BY_TAG, format!("oras pull {host}/{}", address::image(name, reference))));
     }
-    let mut commands = Vec::new();
+    let mut tools = vec![Tool { label: "ORAS", lines: oras }];
     if let (true, Reference::Tag(tag)) = (is_helm_chart, reference) {
         // Helm writes the `+` of a version as `_` in the tag.
         let version = tag.as_str().replace('_', "+");
-        commands.push(command("Helm", format!("helm pull oci://{host}/{name} --version {version}")));
+        let line = format!("helm pull oci://{host}/{name} --version {version}");
+        tools.insert(0, Tool { label: "Helm", lines: vec![(BY_TAG, line)] });
     }
-    commands.push(command("ORAS", format!("oras pull {host}/{}", address::image(name, reference))));
-    vec![Group { title: BY_TAG, commands }, pinned]
+    tools
 }

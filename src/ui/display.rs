@@ -19,8 +19,12 @@ pub struct Visible;
 
 impl Escaper for Visible {
     fn write_escaped_str<W: Write>(&self, mut to: W, text: &str) -> fmt::Result {
-        let mut plain = 0;
-        for (at, char) in text.char_indices() {
+        let (mut plain, mut at) = (0, 0);
+        // Nearly all that is shown is plain ASCII, which is looked at by the byte.
+        while let Some(found) = text.as_bytes()[at..].iter().position(|byte| !PLAIN[usize::from(*byte)]) {
+            let here = at + found;
+            let Some(char) = text[here..].chars().next() else { break };
+            at = here + char.len_utf8();
             let replacement = match char {
                 '<' => "&lt;",
                 '>' => "&gt;",
@@ -30,17 +34,30 @@ impl Escaper for Visible {
                 _ if is_deceptive(char) => "",
                 _ => continue,
             };
-            to.write_str(&text[plain..at])?;
+            to.write_str(&text[plain..here])?;
             if replacement.is_empty() {
                 write!(to, "U+{:04X}", u32::from(char))?;
             } else {
                 to.write_str(replacement)?;
             }
-            plain = at + char.len_utf8();
+            plain = at;
         }
         to.write_str(&text[plain..])
     }
 }
+
+/// The bytes that stand for themselves: printable ASCII without what means something in HTML.
+const PLAIN: [bool; 256] = {
+    let mut plain = [false; 256];
+    let mut byte = b' ';
+    while byte < 0x7f {
+        plain[byte as usize] = !matches!(byte, b'<' | b'>' | b'&' | b'"' | b'\'');
+        byte += 1;
+    }
+    plain[b'\n' as usize] = true;
+    plain[b'\t' as usize] = true;
+    plain
+};
 
 /// Control characters, and those of Unicode that reorder text or have no width (Trojan Source, CVE-2021-42574).
 /// The joiners U+200C and U+200D stay: scripts and emoji need them.

@@ -25,8 +25,11 @@ mod session;
 mod sign_in;
 mod status;
 mod storage_page;
+mod tag_row;
 #[cfg(test)]
 mod tests;
+mod theme;
+mod tree;
 mod visitor;
 
 use std::{fmt, pin::Pin, sync::Arc, time::SystemTime};
@@ -185,6 +188,11 @@ pub fn router(state: UiState) -> Router {
         .route("/ui/account", get(account::show).post(account::change))
         .route("/ui/-/untag", get(actions::confirm_untag).post(actions::untag))
         .route("/ui/-/delete", get(actions::confirm_delete).post(actions::delete))
+        .route(
+            "/ui/-/delete-repository",
+            get(actions::confirm_delete_repository).post(actions::delete_repository),
+        )
+        .route("/ui/theme", axum::routing::post(theme::choose))
         .route("/ui/static/{hash}/{file}", get(assets::show))
         .method_not_allowed_fallback(|| async { response::Failure::NotAllowed.into_response() })
         .fallback(anything_else)

@@ -7,24 +7,20 @@ use askama::Template;
 use super::{
     Ui, address,
     address::Target,
-    catalogue::{Column, Namespace, Row, namespaces},
-    display::{self, Moment, ShownDigest},
+    catalogue::{Column, Row, tree_of},
+    display,
     fields::Fields,
-    image::{kind_of_view, short_kind},
     pages::{PAGE_ROWS, Pages},
     response::Failure,
     search::Search,
+    tag_row::{TagRow, pull_command},
+    tree::Tree,
     visitor::{Frame, Viewer},
 };
 use crate::{
-    oci::{Digest, Reference, RepositoryName, Tag},
-    registry::{
-        JournalEntry, ManifestKindView, RegistryError, RepositoryView, TagOrder, TagView, described_by_tag,
-    },
+    oci::RepositoryName,
+    registry::{RegistryError, RepositoryView, TagOrder},
 };
-
-/// Platforms written out in a row.
-const SHOWN_PLATFORMS: usize = 4;
 
 #[derive(Template)]
 #[template(path = "repository.html")]
@@ -48,7 +44,10 @@ pub(super) struct RepositoryPage {
     show_hidden: Option<String>,
     hide: Option<String>,
     can_delete: bool,
-    namespaces: Vec<Namespace>,
+    can_push: bool,
+    /// The page that asks before all of it is deleted.
+    delete: Option<String>,
+    namespaces: Tree,
     below: Vec<Row>,
     more_below: Option<String>,
 }
@@ -62,23 +61,6 @@ struct RepositoryFacts {
     /// The plain command for the tag pushed last.
     pull: Option<String>,
     newest: Option<String>,
-}
-
-struct TagRow {
-    tag: String,
-    href: String,
-    pull: String,
-    digest: ShownDigest,
-    digest_href: String,
-    kind: String,
-    platforms: Vec<String>,
-    more_platforms: usize,
-    size: Option<String>,
-    size_range: Option<(String, String)>,
-    created: Option<Moment>,
-    pushed: Option<Moment>,
-    by: Option<String>,
-    marks: Vec<String>,
 }
 
 /// A step of the path to a page.
@@ -159,7 +141,12 @@ pub(super) async fn page(
         show_hidden: (list.hidden > 0).then(|| here(list.sort, reverse, "", "1")),
         hide: list.with_hidden.then(|| here(list.sort, reverse, "", "")),
         can_delete: viewer.may_delete(ui, name),
-        namespaces: namespaces(&below, &prefix).0,
+        can_push: viewer.may_push(ui, name),
+        delete: view
+            .as_ref()
+            .filter(|view| viewer.may_delete(ui, name) && !view.is_empty())
+            .map(|_| address::with_query("/ui/-/delete-repository", &[("repository", name.as_str())])),
+        namespaces: tree_of(&below, name.components().count()),
         more_below: (below.len() > PAGE_ROWS)
             .then(|| address::with_query(address::CATALOGUE, &[("q", &prefix)])),
         below: ui.rows(&below[..below.len().min(PAGE_ROWS)]),
@@ -191,21 +178,23 @@ impl<'a> List<'a> {
         };
         let (reverse, with_hidden) = (fields.get("reverse") == "1", fields.get("all") == "1");
         let (mut places, mut hidden) = (Vec::new(), 0);
-        if let Some(view) = view {
+        if let Some(view) = view.filter(|view| search.is_empty() && !view.has_tags_about_others()) {
+            places = view.ordered(order).to_vec();
+        } else if let Some(view) = view {
             for place in view.ordered(order) {
-                let tag = view.tags()[*place as usize].tag.as_str();
-                if !search.is_empty() && !search.finds(tag) {
+                let tag = &view.tags()[*place as usize];
+                if !search.is_empty() && !search.finds(tag.tag.as_str()) {
                     continue;
                 }
-                if !with_hidden && described_by_tag(tag).is_some() {
+                if !with_hidden && tag.is_about_another {
                     hidden += 1;
                 } else {
                     places.push(*place);
                 }
             }
-            if reverse {
-                places.reverse();
-            }
+        }
+        if reverse {
+            places.reverse();
         }
         Self { search, sort, reverse, with_hidden, places, hidden }
     }
@@ -234,76 +223,13 @@ impl RepositoryFacts {
         let newest = view.newest();
         Self {
             tags: view.tags().len(),
-            manifests: view.manifests().count(),
+            manifests: view.manifest_count(),
             logical: display::size(view.logical_bytes()),
             stored: display::size(view.stored_bytes()),
             pull: newest.map(|tag| pull_command(host, view, tag)),
             newest: newest.map(|tag| tag.tag.to_string()),
         }
     }
-}
-
-/// The plain way to get what a tag names.
-fn pull_command(host: &str, view: &RepositoryView, tag: &TagView) -> String {
-    let name = view.name();
-    match tag.manifest.as_ref().map(|manifest| &manifest.kind) {
-        Some(ManifestKindView::Artifact(kind)) if short_kind(kind) == Some("Helm chart") => {
-            format!("helm pull oci://{host}/{name} --version {}", tag.tag.as_str().replace('_', "+"))
-        }
-        Some(ManifestKindView::Artifact(_)) => format!("oras pull {host}/{name}:{}", tag.tag),
-        _ => format!("docker pull {host}/{name}:{}", tag.tag),
-    }
-}
-
-impl TagRow {
-    fn new(host: &str, view: &RepositoryView, tag: &TagView, entry: Option<&JournalEntry>) -> Self {
-        let name = view.name();
-        let page = |reference| Target::Image(name.clone(), reference).path();
-        let manifest = tag.manifest.as_deref();
-        let platforms = manifest.map(|manifest| manifest.platforms.as_slice()).unwrap_or_default();
-        Self {
-            tag: tag.tag.to_string(),
-            href: page(Reference::Tag(tag.tag.clone())),
-            pull: pull_command(host, view, tag),
-            digest: ShownDigest::new(&tag.digest),
-            digest_href: page(Reference::Digest(tag.digest.clone())),
-            kind: manifest.map_or_else(|| "not shown".to_owned(), kind_of_view),
-            platforms: platforms.iter().take(SHOWN_PLATFORMS).cloned().collect(),
-            more_platforms: platforms.len().saturating_sub(SHOWN_PLATFORMS),
-            size: manifest.map(|manifest| display::size(manifest.size)),
-            size_range: manifest.and_then(|manifest| display::size_range(manifest.size_range)),
-            created: manifest.and_then(|manifest| manifest.created).and_then(Moment::new),
-            pushed: Moment::of_system(tag.pushed),
-            by: entry.and_then(|entry| entry.user.clone()),
-            marks: marks(view, &tag.digest),
-        }
-    }
-}
-
-/// What there is about an image: signatures, bills of materials, other referrers.
-fn marks(view: &RepositoryView, digest: &Digest) -> Vec<String> {
-    let mut found: Vec<String> = Vec::new();
-    let mut add = |text: &str| {
-        if !found.iter().any(|known| known == text) {
-            found.push(text.to_owned());
-        }
-    };
-    for (suffix, text) in [("sig", "signed"), ("sbom", "SBOM"), ("att", "attested")] {
-        let tag = format!("{}-{}.{suffix}", digest.algorithm().as_str(), digest.encoded());
-        if tag.parse::<Tag>().is_ok_and(|tag| view.tag(&tag).is_some()) {
-            add(text);
-        }
-    }
-    for referrer in view.referrers_of(digest) {
-        let ManifestKindView::Artifact(kind) = &referrer.kind else { continue };
-        add(match short_kind(kind) {
-            Some("cosign signature" | "Notary signature" | "Sigstore bundle") => "signed",
-            Some("SPDX bill of materials" | "CycloneDX bill of materials") => "SBOM",
-            Some("in-toto attestation") => "attested",
-            _ => "referrers",
-        });
-    }
-    found
 }
 
 #[cfg(test)]

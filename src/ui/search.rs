@@ -36,7 +36,9 @@ impl Search {
 /// Whether a name has a word in it, in any case. Names are ASCII.
 pub(super) fn contains(name: &str, word: &str) -> bool {
     let (name, word) = (name.as_bytes(), word.as_bytes());
-    name.windows(word.len().max(1)).any(|part| part.eq_ignore_ascii_case(word))
+    let Some(first) = word.first().map(u8::to_ascii_lowercase) else { return true };
+    let starts = |part: &[u8]| part[0].to_ascii_lowercase() == first && part.eq_ignore_ascii_case(word);
+    name.windows(word.len()).any(starts)
 }
 
 #[cfg(test)]

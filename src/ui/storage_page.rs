@@ -71,7 +71,7 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<StoragePage, 
         saved: (saved >= 1.05).then(|| format!("{saved:.1}")),
         rows: report.repositories[shown].iter().map(|bytes| Row::new(bytes, report.stored)).collect(),
         pages,
-        unread: if sees_all { report.unread } else { 0 },
+        unread: report.unread,
         sees_all,
     })
 }

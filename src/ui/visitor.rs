@@ -12,12 +12,13 @@ use axum::{
     extract::FromRequestParts,
     response::{IntoResponse, Response},
 };
-use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use super::{
     Ui, address, assets,
     response::{self, Failure},
     session::{self, Session},
+    theme::Theme,
 };
 use crate::{
     auth::{Access, Decision, Identity, RemoteAddress},
@@ -40,6 +41,12 @@ pub(super) struct Frame {
     pub(super) can_sign_in: bool,
     /// Whether the browser's connection is in the clear.
     pub(super) in_the_clear: bool,
+    /// Light or dark, when that was chosen.
+    pub(super) theme: Theme,
+    /// This page, to come back to.
+    pub(super) here: String,
+    /// Its path.
+    pub(super) path: String,
     /// The style sheet, script and icon.
     pub(super) assets: assets::Addresses,
 }
@@ -94,11 +101,28 @@ impl FromRequestParts<Arc<Ui>> for Visitor {
             host,
             can_sign_in: session.is_none() && requires_sign_in,
             in_the_clear: !ui.config.secure,
+            theme: Theme::of(&parts.headers, ui.config.secure),
+            here: here(parts).to_owned(),
+            path: parts.uri.path().to_owned(),
             assets: assets::Addresses::default(),
         };
         let remote = parts.extensions.get().copied();
         let remote = remote.unwrap_or(RemoteAddress(IpAddr::V4(Ipv4Addr::UNSPECIFIED)));
         Ok(Self { frame, remote, session, renewal: renewal.or(browser) })
+    }
+}
+
+/// The page that is asked for, as an address of ours.
+fn here(parts: &Parts) -> &str {
+    let path = parts.uri.path_and_query().map_or(address::CATALOGUE, |here| here.as_str());
+    // What a form is sent to shows nothing when it is only looked at.
+    if parts.method == Method::POST { address::CATALOGUE } else { address::safe_next(path) }
+}
+
+impl Frame {
+    /// Which of the links at the top leads to a page like this one.
+    pub(super) fn is_in(&self, path: &str) -> bool {
+        self.path == path || (path == address::CATALOGUE && self.path.starts_with("/ui/r/"))
     }
 }
 
@@ -159,8 +183,7 @@ impl FromRequestParts<Arc<Ui>> for Viewer {
         {
             return Ok(Self { visitor, identity });
         }
-        let here = parts.uri.path_and_query().map_or(address::CATALOGUE, |here| here.as_str());
-        let next = match address::safe_next(here) {
+        let next = match here(parts) {
             address::CATALOGUE => "",
             next => next,
         };
@@ -187,6 +210,11 @@ impl Viewer {
     /// Whether this viewer may delete from a repository, and the registry takes deletions at all.
     pub(super) fn may_delete(&self, ui: &Ui, repository: &RepositoryName) -> bool {
         ui.registry.config().delete_enabled && self.require(ui, Access::Delete, Some(repository)).is_ok()
+    }
+
+    /// Whether this viewer may write to a repository.
+    pub(super) fn may_push(&self, ui: &Ui, repository: &RepositoryName) -> bool {
+        self.require(ui, Access::Push, Some(repository)).is_ok()
     }
 
     /// Whether this viewer may see what others did and how the server is.

@@ -34,5 +34,6 @@ mod podman;
 mod regctl;
 
 mod rss;
+mod sessions;
 mod skopeo;
 mod swarm;

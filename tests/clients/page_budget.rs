@@ -14,16 +14,17 @@ use serde_json::json;
 
 use crate::{
     program::run_with_input,
-    support::{Options, TestServer},
+    support::{Options, TestServer, pages},
 };
 use pakhuis::oci::{Algorithm, Digest, media_type};
 
 const MANY: usize = 10_000;
-/// Times each page is asked for.
+/// Times each page is asked for, in each of [`TRIALS`].
 const ROUNDS: usize = 100;
-/// Most CPU time of a page at the 95th percentile: the bar is 5 ms. It has not been seen on a release build yet, so the
-/// test fails at four times; whoever has seen it hold sets this to the bar.
-const MOST_CPU: Duration = Duration::from_millis(4 * 5);
+/// A machine on which much else runs may take long for one series: the middle one of these counts.
+const TRIALS: usize = 3;
+/// Most CPU time of a page at the 95th percentile, in a release build.
+const MOST_CPU: Duration = Duration::from_millis(5);
 /// Most bytes of a page as gzip sends it.
 const MOST_BYTES: usize = 12_000;
 
@@ -103,14 +104,8 @@ async fn a_page_of_a_hundred_of_ten_thousand_stays_within_its_budget() {
         extra_configuration: format!("\n[metrics]\nlisten = \"127.0.0.1:{port}\"\n"),
         ..Options::default()
     });
-    let client = Client::builder()
-        .danger_accept_invalid_certs(true)
-        .no_proxy()
-        .redirect(reqwest::redirect::Policy::none())
-        .timeout(Duration::from_secs(60))
-        .build()
-        .unwrap();
-    let cookie = sign_in(&client, &server).await;
+    let client = pages::client();
+    let cookie = pages::sign_in(&client, &server).await;
     let get = |path: &str| client.get(format!("{}{path}", server.url())).header("cookie", &cookie).send();
     loop {
         let page = get("/ui/").await.unwrap().text().await.unwrap();
@@ -134,14 +129,19 @@ async fn a_page_of_a_hundred_of_ten_thousand_stays_within_its_budget() {
     ] {
         let text = get(path).await.unwrap().error_for_status().unwrap().text().await.unwrap();
         let opened = content_opened(&client, &metrics).await;
-        let mut times = Vec::new();
-        for _ in 0..ROUNDS {
-            let before = cpu(server.pid());
-            get(path).await.unwrap().bytes().await.unwrap();
-            times.push(cpu(server.pid()).saturating_sub(before));
+        let mut trials = Vec::new();
+        for _ in 0..TRIALS {
+            let mut times = Vec::new();
+            for _ in 0..ROUNDS {
+                let before = cpu(server.pid());
+                get(path).await.unwrap().bytes().await.unwrap();
+                times.push(cpu(server.pid()).saturating_sub(before));
+            }
+            times.sort_unstable();
+            trials.push((times[ROUNDS * 95 / 100], times[ROUNDS / 2]));
         }
-        times.sort_unstable();
-        let (median, p95) = (times[ROUNDS / 2], times[ROUNDS * 95 / 100]);
+        trials.sort_unstable();
+        let (p95, median) = trials[TRIALS / 2];
         let reads = content_opened(&client, &metrics).await - opened;
         let size = run_with_input(Command::new("gzip").arg("-6").stdout(Stdio::piped()), text.as_bytes())
             .stdout
@@ -158,27 +158,4 @@ async fn a_page_of_a_hundred_of_ten_thousand_stays_within_its_budget() {
     }
     std::io::stdout().flush().unwrap();
     assert!(over.is_empty(), "over budget: {over:?}");
-}
-
-/// The cookie of a session.
-async fn sign_in(client: &Client, server: &TestServer) -> String {
-    let form = client.get(format!("{}/ui/login", server.url())).send().await.unwrap();
-    let first = form.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
-    let text = form.text().await.unwrap();
-    let token = text.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
-    let encode = |text: &str| text.replace(' ', "+");
-    let body = format!("username={}&password={}&token={token}", server.username(), encode(server.password()));
-    let answer = client
-        .post(format!("{}/ui/login", server.url()))
-        .header("cookie", first)
-        .header("origin", server.url())
-        .header("content-type", "application/x-www-form-urlencoded")
-        .body(body)
-        .send()
-        .await
-        .unwrap();
-    assert_eq!(answer.status(), 303);
-    let cookies = answer.headers().get_all("set-cookie").iter();
-    let session = cookies.map(|cookie| cookie.to_str().unwrap()).find(|cookie| cookie.contains("session="));
-    session.expect("a session").split(';').next().unwrap().to_owned()
 }

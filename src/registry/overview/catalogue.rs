@@ -9,7 +9,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::RepositoryView;
+use super::{Namespaces, RepositoryView};
 use crate::{
     oci::{RepositoryName, Tag},
     registry::{Registry, RegistryError, blocking::Work},
@@ -35,6 +35,7 @@ pub struct Catalogue {
     unread: usize,
     taken: Instant,
     orders: [OnceLock<Box<[u32]>>; 3],
+    namespaces: OnceLock<Namespaces>,
 }
 
 /// How repositories are ordered; what is not known yet comes last.
@@ -90,6 +91,11 @@ struct Inner {
 }
 
 impl Catalogue {
+    fn new(rows: Vec<Arc<CatalogueRow>>, taken: Instant) -> Self {
+        let unread = rows.iter().filter(|row| row.facts.is_none()).count();
+        Self { rows, unread, taken, orders: Default::default(), namespaces: OnceLock::new() }
+    }
+
     /// The repositories in the order of their path components.
     pub fn rows(&self) -> &[Arc<CatalogueRow>] {
         &self.rows
@@ -128,12 +134,12 @@ impl Catalogue {
         places.into()
     }
 
-    /// How many have not been read yet.
-    pub fn unread(&self) -> usize {
-        self.unread
+    /// The paths above the repositories. Made once for each list.
+    pub fn namespaces(&self) -> &Namespaces {
+        self.namespaces.get_or_init(|| Namespaces::of(self.rows.iter().map(|row| row.name.as_str())))
     }
 
-    /// How many of a row and those below a path there are: the rows whose names begin with `path/`.
+    /// The rows whose names begin with `path/`.
     pub fn below(&self, path: &RepositoryName) -> &[Arc<CatalogueRow>] {
         let prefix = format!("{path}/");
         let is_below = |row: &Arc<CatalogueRow>| row.name.as_str().starts_with(&prefix);
@@ -150,7 +156,7 @@ impl CatalogueRow {
             name: view.name().clone(),
             facts: Some(CatalogueFacts {
                 tags: view.tags().len(),
-                manifests: view.manifests().count(),
+                manifests: view.manifest_count(),
                 pushed: newest.map(|tag| tag.pushed),
                 newest: newest.map(|tag| {
                     let platforms = tag.manifest.as_ref().map(|manifest| manifest.platforms.clone());
@@ -181,9 +187,7 @@ impl CatalogueState {
     }
 
     fn publish(&self, rows: Vec<Arc<CatalogueRow>>) {
-        let unread = rows.iter().filter(|row| row.facts.is_none()).count();
-        self.lock().current =
-            Some(Arc::new(Catalogue { rows, unread, taken: Instant::now(), orders: Default::default() }));
+        self.lock().current = Some(Arc::new(Catalogue::new(rows, Instant::now())));
         self.changed.send_replace(());
     }
 }
@@ -286,7 +290,8 @@ impl Registry {
         let look = move |storage: &Storage| {
             let overviews = &registry.inner.overviews;
             let row = |name| {
-                let view = overviews.look(storage, &summarizer, name)?;
+                // What was deleted whole leaves its directory, and a first push begins with one.
+                let view = overviews.look(storage, &summarizer, name)?.filter(|view| !view.is_empty());
                 Ok(view.map(|view| Arc::new(CatalogueRow::new(&view))))
             };
             names.iter().map(row).collect()
@@ -321,9 +326,7 @@ impl Registry {
                 (Err(_), None) => {}
             }
         }
-        let unread = rows.iter().filter(|row| row.facts.is_none()).count();
-        inner.current =
-            Some(Arc::new(Catalogue { rows, unread, taken: current.taken, orders: Default::default() }));
+        inner.current = Some(Arc::new(Catalogue::new(rows, current.taken)));
         Ok(())
     }
 }

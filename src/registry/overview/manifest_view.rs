@@ -11,13 +11,14 @@ use crate::{
 
 /// The first 16 bytes of a digest: enough to tell blobs apart in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct BlobKey(u128);
+pub(super) struct BlobKey(u64, u64);
 
 impl BlobKey {
     pub(super) fn new(digest: &Digest) -> Self {
-        let first = u128::from_str_radix(&digest.encoded()[..32], 16).unwrap_or_default();
+        let part = |range| u64::from_str_radix(&digest.encoded()[range], 16).unwrap_or_default();
+        let (first, second) = (part(0..16), part(16..32));
         // The same bytes by another algorithm are stored once more.
-        Self(if digest.algorithm() == Algorithm::Sha256 { first } else { !first })
+        if digest.algorithm() == Algorithm::Sha256 { Self(first, second) } else { Self(!first, !second) }
     }
 }
 
@@ -91,6 +92,6 @@ impl ManifestView {
 
     /// About how many bytes it takes in memory.
     pub(super) fn weight(&self) -> usize {
-        400 + self.platforms.len() * 48 + self.children.len() * 120 + self.blobs.len() * 32
+        400 + self.platforms.len() * 48 + self.children.len() * 120 + self.blobs.len() * 24
     }
 }

@@ -7,6 +7,7 @@
 
 mod catalogue;
 mod manifest_view;
+mod namespaces;
 mod repository_view;
 mod usage;
 mod version_order;
@@ -22,8 +23,9 @@ use moka::sync::Cache;
 
 pub use catalogue::{Catalogue, CatalogueOrder, CatalogueRow};
 pub use manifest_view::{ManifestKindView, ManifestView};
-pub use repository_view::{RepositoryView, TagOrder, TagView, described_by_tag};
-pub use usage::{LayerUse, RepositoryBytes, StorageReport};
+pub use namespaces::{Namespace, Namespaces};
+pub use repository_view::{RepositoryView, TagOrder, TagView};
+pub use usage::{Known, LayerUse, RepositoryBytes, StorageReport};
 
 use self::catalogue::CatalogueState;
 use super::{JournalEntry, Registry, RegistryError, blocking::Work, summaries::Summarizer};
@@ -32,8 +34,6 @@ use crate::{
     storage::{Storage, StorageError},
 };
 
-/// Memory for what is known of repositories, in bytes.
-const CAPACITY: u64 = 128 << 20;
 /// Repositories of which changes are remembered; beyond that all of each is read again.
 const MAX_TOUCHED: usize = 4096;
 
@@ -54,22 +54,21 @@ struct Touched {
     all_before: Option<Instant>,
 }
 
-impl Default for Overviews {
-    fn default() -> Self {
+impl Overviews {
+    /// Remembers at most so many bytes of repositories.
+    pub(super) fn new(capacity: u64) -> Self {
         let weight = |name: &RepositoryName, view: &Arc<RepositoryView>| {
             u32::try_from(view.weight() + name.as_str().len()).unwrap_or(u32::MAX)
         };
         Self {
-            views: Cache::builder().max_capacity(CAPACITY).weigher(weight).build(),
+            views: Cache::builder().max_capacity(capacity).weigher(weight).build(),
             touched: Mutex::default(),
             locks: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             catalogue: CatalogueState::default(),
         }
     }
-}
 
-impl Overviews {
     /// Remembers that a tag was moved, so that it is read again.
     pub(super) fn touch(&self, repository: &RepositoryName, tag: &Tag) {
         let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);

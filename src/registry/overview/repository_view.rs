@@ -44,6 +44,8 @@ pub struct TagView {
     pub pushed: SystemTime,
     /// What that is; `None` when it cannot be read.
     pub manifest: Option<Arc<ManifestView>>,
+    /// Whether its name says that it only holds a signature or the like.
+    pub is_about_another: bool,
     file: Option<FileIdentity>,
 }
 
@@ -61,6 +63,11 @@ pub struct RepositoryView {
     /// Manifests by what they refer to.
     referrers: HashMap<Digest, Vec<Arc<ManifestView>>>,
     logical: u64,
+    stored: u64,
+    /// Place of the tag pushed last, of those that are no signature or the like.
+    newest: Option<usize>,
+    /// Whether there are tags that only hold signatures and the like.
+    has_tags_about_others: bool,
     orders: [OnceLock<Box<[u32]>>; 4],
     /// When all of it was read.
     read_at: Instant,
@@ -76,7 +83,8 @@ impl TagView {
         let Some(link) = storage.read_tag_link(name, tag)? else { return Ok(None) };
         let manifest = manifests(&link.digest)?;
         let (digest, pushed, file) = (link.digest, link.written, link.file);
-        Ok(Some(Self { tag: tag.clone(), digest, pushed, manifest, file }))
+        let is_about_another = described_by_tag(tag.as_str()).is_some();
+        Ok(Some(Self { tag: tag.clone(), digest, pushed, manifest, is_about_another, file }))
     }
 
     /// The tag as it is now; `None` when it is gone.
@@ -176,9 +184,13 @@ impl RepositoryView {
             found.sort_by_key(|manifest| (Reverse(manifest.created), manifest.digest.clone()));
         }
         let sizes = tags.iter().filter_map(|tag| tag.manifest.as_ref()).map(|manifest| manifest.size);
+        let plain = tags.iter().enumerate().filter(|(_, tag)| !tag.is_about_another);
         Self {
             name: name.clone(),
             logical: sizes.fold(0, u64::saturating_add),
+            stored: blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.1)),
+            newest: plain.max_by_key(|(_, tag)| tag.pushed).map(|(place, _)| place),
+            has_tags_about_others: tags.iter().any(|tag| tag.is_about_another),
             tags,
             manifests,
             tag_names,
@@ -211,7 +223,7 @@ impl RepositoryView {
     /// About how many bytes it takes in memory.
     pub(super) fn weight(&self) -> usize {
         let manifests: usize = self.manifests.values().map(|manifest| manifest.weight()).sum();
-        500 + self.tags.len() * 250 + manifests + self.blobs.len() * 32
+        500 + self.tags.len() * 250 + manifests + self.blobs.len() * 24
     }
 
     /// The repository.
@@ -239,6 +251,16 @@ impl RepositoryView {
         self.manifests.values()
     }
 
+    /// How many manifests it has.
+    pub fn manifest_count(&self) -> usize {
+        self.manifests.len()
+    }
+
+    /// Whether there are tags that only hold signatures and the like: for what need not be looked for where there are none.
+    pub fn has_tags_about_others(&self) -> bool {
+        self.has_tags_about_others
+    }
+
     /// The tags that name a manifest.
     pub fn tags_of(&self, digest: &Digest) -> impl Iterator<Item = &Tag> {
         self.tags.iter().filter(move |tag| tag.digest == *digest).map(|tag| &tag.tag)
@@ -256,8 +278,7 @@ impl RepositoryView {
 
     /// The tag pushed last, of those that are no signature or the like.
     pub fn newest(&self) -> Option<&TagView> {
-        let plain = self.tags.iter().filter(|tag| described_by_tag(tag.tag.as_str()).is_none());
-        plain.max_by_key(|tag| tag.pushed)
+        self.newest.map(|place| &self.tags[place])
     }
 
     /// The bytes of all images as if none shared a layer.
@@ -267,7 +288,13 @@ impl RepositoryView {
 
     /// The bytes stored for it, each blob once.
     pub fn stored_bytes(&self) -> u64 {
-        self.blobs.iter().fold(0, |sum, blob| sum.saturating_add(blob.1))
+        self.stored
+    }
+
+    /// Whether nothing is stored under the name: what is left of a repository when all of it was deleted, or the
+    /// beginning of a first push.
+    pub fn is_empty(&self) -> bool {
+        self.tags.is_empty() && self.manifests.is_empty()
     }
 
     /// The tags in an order, each as its place in [`Self::tags`]. Made once for each view.
@@ -304,7 +331,7 @@ impl RepositoryView {
 
 /// The digest that a tag of cosign's is about, and what it holds: `sha256-<hex>.sig`; nothing after the hex is the list
 /// of referrers of clients of registry:2.
-pub fn described_by_tag(tag: &str) -> Option<(Digest, &str)> {
+fn described_by_tag(tag: &str) -> Option<(Digest, &str)> {
     let (algorithm, rest) = tag.split_once('-')?;
     let (hex, what) = rest.split_once('.').unwrap_or((rest, ""));
     let digest = format!("{algorithm}:{hex}").parse().ok()?;

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Catalogue, RepositoryView, manifest_view::BlobKey};
+use super::{Catalogue, CatalogueRow, RepositoryView, manifest_view::BlobKey};
 use crate::{
     oci::{Digest, RepositoryName, Tag},
     registry::{Registry, RegistryError},
@@ -37,8 +37,17 @@ pub struct StorageReport {
     pub stored: u64,
     /// The part of that which more than one repository uses.
     pub shared: u64,
-    /// Repositories that have not been read yet, and are not counted.
+    /// Repositories that have not been read yet, or for which there is no memory, and that are not counted.
     pub unread: usize,
+}
+
+/// Something that was looked for in all repositories of somebody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Known<T> {
+    /// What was found in those that have been read.
+    pub found: T,
+    /// Whether these are all.
+    pub is_complete: bool,
 }
 
 /// Another image that has a layer.
@@ -58,10 +67,8 @@ impl Registry {
         wanted: impl Fn(&RepositoryName) -> bool,
     ) -> Result<StorageReport, RegistryError> {
         let catalogue = self.catalogue().await?;
-        let views = self.views(&catalogue, wanted);
-        let mut report = report(&views);
-        report.unread = catalogue.unread();
-        Ok(report)
+        let (views, unread) = self.views(&catalogue, wanted);
+        Ok(StorageReport { unread, ..report(&views) })
     }
 
     /// For each layer, how many other images have it and some of them. An image is a tag; one that names `not` does not
@@ -72,12 +79,13 @@ impl Registry {
         not: &Digest,
         most: usize,
         wanted: impl Fn(&RepositoryName) -> bool,
-    ) -> Result<Vec<(usize, Vec<LayerUse>)>, RegistryError> {
+    ) -> Result<Known<Vec<(usize, Vec<LayerUse>)>>, RegistryError> {
         let catalogue = self.catalogue().await?;
         let keys: HashMap<BlobKey, usize> =
             layers.iter().enumerate().map(|(index, layer)| (BlobKey::new(layer), index)).collect();
         let mut uses = vec![(0, Vec::new()); layers.len()];
-        for view in self.views(&catalogue, wanted) {
+        let (views, unread) = self.views(&catalogue, wanted);
+        for view in views {
             if !keys.keys().any(|key| view.has_blob(*key)) {
                 continue;
             }
@@ -99,7 +107,7 @@ impl Registry {
                 }
             }
         }
-        Ok(uses)
+        Ok(Known { found: uses, is_complete: unread == 0 })
     }
 
     /// What can be freed when the manifests `gone` leave a repository: what they need and nothing else that is known
@@ -109,7 +117,7 @@ impl Registry {
         repository: &RepositoryName,
         gone: &[Digest],
         wanted: impl Fn(&RepositoryName) -> bool,
-    ) -> Result<u64, RegistryError> {
+    ) -> Result<Known<u64>, RegistryError> {
         let catalogue = self.catalogue().await?;
         let view = self.repository_view(repository).await?;
         let of = |digest: &Digest| view.manifest(digest).map(|manifest| manifest.blobs.clone());
@@ -120,20 +128,29 @@ impl Registry {
                 freed.remove(key);
             }
         }
-        for other in self.views(&catalogue, |name| name != repository && wanted(name)) {
+        let (others, unread) = self.views(&catalogue, |name| name != repository && wanted(name));
+        for other in others {
             freed.retain(|key, _| !other.has_blob(*key));
         }
-        Ok(freed.values().fold(0, |sum, size| sum.saturating_add(*size)))
+        let found = freed.values().fold(0, |sum: u64, size| sum.saturating_add(*size));
+        Ok(Known { found, is_complete: unread == 0 })
     }
 
-    /// What is known of the repositories of the catalogue.
-    pub(super) fn views(
+    /// What is known of the repositories of the catalogue that `wanted` takes, and of how many nothing is.
+    fn views(
         &self,
         catalogue: &Catalogue,
         wanted: impl Fn(&RepositoryName) -> bool,
-    ) -> Vec<Arc<RepositoryView>> {
+    ) -> (Vec<Arc<RepositoryView>>, usize) {
+        let mut unread = 0;
+        let view = |row: &Arc<CatalogueRow>| {
+            let view = self.inner.overviews.views.get(&row.name);
+            unread += usize::from(view.is_none());
+            view
+        };
         let rows = catalogue.rows().iter().filter(|row| wanted(&row.name));
-        rows.filter_map(|row| self.inner.overviews.views.get(&row.name)).collect()
+        let views = rows.filter_map(view).collect();
+        (views, unread)
     }
 }
 

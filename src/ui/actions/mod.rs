@@ -1,9 +1,10 @@
-//! Taking tags off, and deleting images: a page that says what will happen, then a POST that does it.
+//! Taking tags off, and deleting images and whole repositories: a page that says what will happen, then a POST that does it.
 //!
 //! Both are looked at again when they are done: the rights of who sends the form, and that each tag still names what the
 //! page said.
 
 mod delete;
+mod delete_repository;
 mod plan;
 mod untag;
 
@@ -19,6 +20,7 @@ use super::{
 use crate::oci::RepositoryName;
 
 pub(super) use delete::{confirm as confirm_delete, delete};
+pub(super) use delete_repository::{confirm as confirm_delete_repository, delete as delete_repository};
 pub(super) use untag::{confirm as confirm_untag, untag};
 
 /// Most tags taken off at once.
@@ -58,6 +60,14 @@ pub(super) fn notice(fields: &Fields) -> Option<String> {
             "The image is deleted, with {}. Its bytes are freed by the next clean-up.",
             tags(count)
         )),
+        "repository" => Some(format!(
+            "The repository is deleted, with {}. Its bytes are freed by the next clean-up.",
+            tags(count)
+        )),
+        "changed" => Some(
+            "Nothing was done: something was pushed or deleted here before you confirmed. Look again."
+                .to_owned(),
+        ),
         "moved" => Some(format!(
             "Nothing was done: {} named something else by the time you confirmed. Look again.",
             tags(count)

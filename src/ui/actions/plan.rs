@@ -100,8 +100,13 @@ pub(super) async fn freed(
 ) -> Result<String, Failure> {
     let sees_all = viewer.may_see_all(ui);
     let wanted = |other: &RepositoryName| sees_all || viewer.may_see(ui, other);
-    let bytes = display::size(ui.registry.bytes_freed(name, gone, wanted).await?);
-    Ok(if sees_all { bytes } else { format!("at most {bytes}") })
+    let freed = ui.registry.bytes_freed(name, gone, wanted).await?;
+    let bytes = display::size(freed.found);
+    Ok(match (freed.is_complete, sees_all) {
+        (true, true) => bytes,
+        (true, false) => format!("at most {bytes}"),
+        (false, _) => format!("at most {bytes} (what other repositories need is still being read)"),
+    })
 }
 
 /// The view of a repository that the viewer may delete from.

@@ -67,8 +67,49 @@
     );
   }
 
+  // The rows of this page that have all words, while they are typed; the server looks through all pages.
+  const field = document.getElementById("q");
+  const rows = [...document.querySelectorAll("table.filter tbody tr")];
+  if (field && rows.length > 1) {
+    const names = rows.map((row) => row.querySelector("th a").textContent.toLowerCase());
+    const count = document.createElement("output");
+    count.htmlFor = "q";
+    field.form.append(count);
+    field.addEventListener("input", () => {
+      const words = field.value.toLowerCase().split(/[\s:]+/).filter(Boolean);
+      let left = 0;
+      rows.forEach((row, index) => {
+        row.hidden = !words.every((word) => names[index].includes(word));
+        left += row.hidden ? 0 : 1;
+      });
+      const typed = field.value !== field.defaultValue;
+      count.textContent = typed ? `${left} of ${rows.length} on this page; Enter looks through all` : "";
+    });
+  }
+
+  // The client last chosen for commands is chosen again.
+  const tools = document.querySelector(".tools");
+  if (tools) {
+    try {
+      const kept = localStorage.getItem("tool");
+      const radio = [...tools.querySelectorAll("input")].find((input) => input.value === kept);
+      if (radio) radio.checked = true;
+      tools.addEventListener("change", (event) => localStorage.setItem("tool", event.target.value));
+    } catch {
+      // A browser that keeps nothing.
+    }
+  }
+
+  // Hours and days ago, and the time where the reader is: what is shown stays UTC.
+  const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
+  for (const time of document.querySelectorAll("time")) {
+    const at = new Date(time.dateTime);
+    const minutes = (at - Date.now()) / 60000;
+    const [unit, size] = [["day", 1440], ["hour", 60], ["minute", 1]].find(([, size]) => Math.abs(minutes) >= size) ?? ["minute", 1];
+    time.title = `${ago.format(Math.round(minutes / size), unit)}, ${at.toLocaleString()} here`;
+  }
+
   document.addEventListener("keydown", (event) => {
-    const field = document.getElementById("q");
     const typing = event.target.closest("input:not([type=checkbox]), textarea, select");
     if (event.key === "/" && field && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
       event.preventDefault();

@@ -16,7 +16,7 @@ use askama::Template;
 use super::{
     Ui, address,
     address::Target,
-    commands::{self, Group},
+    commands::{self, Tool},
     display::{self, Moment, ShownDigest},
     fields::Fields,
     repository::{Crumb, crumbs},
@@ -26,7 +26,7 @@ use super::{
 use crate::{
     oci::{Digest, Reference, RepositoryName},
     registry::{
-        RegistryError,
+        Known, RegistryError,
         image_summary::{ArtifactFacts, Child, ImageSummary, SummaryKind},
     },
 };
@@ -61,7 +61,7 @@ pub(super) struct ImagePage {
     created: Option<Moment>,
     subject: Option<Link>,
     platforms: Vec<PlatformLink>,
-    commands: Vec<Group>,
+    tools: Vec<Tool>,
     /// The image whose configuration and layers are shown; of an index, the child that was chosen.
     image: Option<ImageView>,
     children: Vec<ChildRow>,
@@ -126,7 +126,7 @@ pub(super) async fn page(
         created: summary.created.and_then(Moment::new),
         subject: summary.subject.as_ref().map(|subject| Link::new(name, subject)),
         platforms: summary.platforms.iter().map(platform_link).collect(),
-        commands: summary.commands(&viewer.frame.host, name, reference),
+        tools: summary.tools(&viewer.frame.host, name, reference),
         image,
         children,
         children_left_out,
@@ -198,8 +198,10 @@ impl Ui {
         viewer: &Viewer,
         image: &ImageSummary,
         digest: &Digest,
-    ) -> Result<Vec<LayerUses>, Failure> {
-        let SummaryKind::Image(facts) = &image.kind else { return Ok(Vec::new()) };
+    ) -> Result<Known<Vec<LayerUses>>, Failure> {
+        let SummaryKind::Image(facts) = &image.kind else {
+            return Ok(Known { found: Vec::new(), is_complete: true });
+        };
         let layers: Vec<_> = facts
             .steps
             .iter()
@@ -209,7 +211,8 @@ impl Ui {
         let all = viewer.may_see_all(self);
         let wanted = |name: &RepositoryName| all || viewer.may_see(self, name);
         let uses = self.registry.layer_uses(&layers, digest, SHOWN_USES, wanted).await?;
-        Ok(uses.iter().map(LayerUses::new).collect())
+        let found = uses.found.iter().map(LayerUses::new).collect();
+        Ok(Known { found, is_complete: uses.is_complete })
     }
 
     /// What an index lists; what attests an image stands under it. And how many are left out.
@@ -248,7 +251,7 @@ fn in_order(children: &[Child]) -> Vec<&Child> {
 
 impl ImageSummary {
     /// What to type to use it; the first is the plain way to get it.
-    pub(super) fn commands(&self, host: &str, name: &RepositoryName, reference: &Reference) -> Vec<Group> {
+    pub(super) fn tools(&self, host: &str, name: &RepositoryName, reference: &Reference) -> Vec<Tool> {
         match &self.kind {
             SummaryKind::Image(_) | SummaryKind::Index(_) => {
                 commands::for_image(host, name, reference, &self.digest)

@@ -1,4 +1,4 @@
-//! A manifest or configuration as it was pushed, as text.
+//! A manifest or configuration as it was pushed, as text; JSON on lines of its own.
 
 use askama::Template;
 use futures_util::StreamExt;
@@ -19,6 +19,8 @@ use crate::{
 
 /// Most shown, in bytes.
 const SHOWN: usize = 64 * 1024;
+/// Deepest indentation, so that a page does not grow far beyond what it shows.
+const MAX_DEPTH: usize = 12;
 
 #[derive(Template)]
 #[template(path = "raw.html")]
@@ -89,7 +91,47 @@ async fn configuration(
 fn shown(bytes: &[u8], size: u64) -> (String, Option<String>) {
     let shown = &bytes[..bytes.len().min(SHOWN)];
     let left_out = ((shown.len() as u64) < size).then(|| display::size(size));
-    (String::from_utf8_lossy(shown).into_owned(), left_out)
+    let text = String::from_utf8_lossy(shown).into_owned();
+    let is_json = left_out.is_none() && serde_json::from_str::<serde::de::IgnoredAny>(&text).is_ok();
+    (if is_json { on_lines(&text) } else { text }, left_out)
+}
+
+/// JSON with the white space between its parts made anew; all else of it stays as it is, twice-named fields too.
+fn on_lines(json: &str) -> String {
+    let mut text = String::with_capacity(json.len() * 2);
+    let (mut depth, mut in_string, mut is_escaped, mut is_empty) = (0_usize, false, false, false);
+    let line = |text: &mut String, depth: usize| {
+        text.push('\n');
+        text.extend(std::iter::repeat_n("  ", depth.min(MAX_DEPTH)));
+    };
+    for char in json.chars() {
+        if in_string {
+            text.push(char);
+            in_string = is_escaped || char != '"';
+            is_escaped = char == '\\' && !is_escaped;
+            continue;
+        }
+        if char.is_ascii_whitespace() {
+            continue;
+        }
+        let closes = matches!(char, '}' | ']');
+        if closes {
+            depth = depth.saturating_sub(1);
+        }
+        if is_empty != closes && (is_empty || closes) {
+            line(&mut text, depth);
+        }
+        text.push(char);
+        in_string = char == '"';
+        is_empty = matches!(char, '{' | '[');
+        match char {
+            '{' | '[' => depth += 1,
+            ',' => line(&mut text, depth),
+            ':' => text.push(' '),
+            _ => {}
+        }
+    }
+    text
 }
 
 #[cfg(test)]
@@ -101,5 +143,14 @@ mod tests {
         let (text, left_out) = shown(&vec![b'a'; 100_000], 100_000);
         assert_eq!((text.len(), left_out.as_deref()), (SHOWN, Some("100 kB")));
         assert_eq!(shown(b"{}", 2), ("{}".to_owned(), None));
+    }
+
+    #[test]
+    fn json_is_put_on_lines_and_stays_what_it_is() {
+        let json = r#"{"a":"x\"{[,:","a":[1, {"b":{}} ,[]],"c":"\\"}"#;
+        let expected = "{\n  \"a\": \"x\\\"{[,:\",\n  \"a\": [\n    1,\n    {\n      \"b\": {}\n    },\n    []\n  ],\n  \
+             \"c\": \"\\\\\"\n}";
+        assert_eq!(shown(json.as_bytes(), json.len() as u64).0, expected);
+        assert_eq!(shown(b"{\"a\":", 5).0, "{\"a\":");
     }
 }

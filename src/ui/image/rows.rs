@@ -11,7 +11,7 @@ use crate::{
         media_type::{DOCKER_CONFIG, OCI_CONFIG},
     },
     registry::{
-        LayerUse, ManifestKindView, ManifestView,
+        Known, LayerUse, ManifestKindView, ManifestView,
         image_summary::{
             ArtifactFile, Child, ImageConfig, ImageFacts, ImageSummary, IndexFacts, Step, SummaryKind,
         },
@@ -53,6 +53,8 @@ pub(in crate::ui) struct PageLink {
 pub(super) struct ImageView {
     pub(super) platform: Option<String>,
     pub(super) is_readable: bool,
+    /// Whether all repositories were looked at for other images of a layer.
+    pub(super) uses_are_complete: bool,
     pub(super) facts: Vec<Fact>,
     pub(super) env: Vec<Fact>,
     pub(super) labels: Vec<Fact>,
@@ -134,11 +136,11 @@ impl Link {
 
 impl ImageView {
     /// `uses` has an entry for each layer of `summary`, in order.
-    pub(super) fn new(summary: &ImageSummary, uses: &[LayerUses]) -> Option<Self> {
+    pub(super) fn new(summary: &ImageSummary, known: &Known<Vec<LayerUses>>) -> Option<Self> {
         let SummaryKind::Image(facts) = &summary.kind else { return None };
         let layers = || facts.steps.iter().filter_map(|step| step.layer.as_ref());
         let total = layers().fold(0_u64, |sum, layer| sum.saturating_add(layer.size));
-        let mut uses = uses.iter();
+        let mut uses = known.found.iter();
         let mut step_row = |step: &Step| {
             let uses = step.layer.as_ref().and_then(|_| uses.next()).cloned().unwrap_or_default();
             StepRow::new(step, total, uses)
@@ -146,6 +148,7 @@ impl ImageView {
         Some(Self {
             platform: summary.platforms.first().cloned(),
             is_readable: facts.config.is_some(),
+            uses_are_complete: known.is_complete,
             facts: facts.facts(),
             env: facts
                 .config

@@ -3,7 +3,7 @@
 use super::rows::{PageLink, ReferrerRow};
 use crate::{
     oci::{Digest, Reference, RepositoryName},
-    registry::{TagOrder, described_by_tag},
+    registry::TagOrder,
     ui::{Ui, address::Target, display::ShownDigest, response::Failure},
 };
 
@@ -51,11 +51,11 @@ impl Surroundings {
         }
         let newest = view.ordered(TagOrder::Pushed).iter();
         let others = newest
-            .map(|place| view.tags()[*place as usize].tag.as_str())
-            .filter(|tag| !own(tag) && described_by_tag(tag).is_none());
+            .map(|place| &view.tags()[*place as usize])
+            .filter(|tag| !own(tag.tag.as_str()) && !tag.is_about_another);
         Ok(Self {
             tags: tags.map(|tag| PageLink::of_tag(name, tag)).collect(),
-            others: others.take(SHOWN).map(str::to_owned).collect(),
+            others: others.take(SHOWN).map(|tag| tag.tag.to_string()).collect(),
             indexes: indexes.collect(),
             more_referrers: referring.len() > SHOWN,
             referrers,

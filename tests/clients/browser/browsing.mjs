@@ -8,6 +8,9 @@ const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-prac
 
 export const WIDTHS = { wide: { width: 1280, height: 900 }, narrow: { width: 375, height: 812 } };
 
+/** Most of a page that a picture shows. */
+const TALLEST = 2400;
+
 /** A running browser. */
 export async function launch() {
   // Chromium refuses its sandbox to root, whom containers run as.
@@ -63,13 +66,15 @@ export async function violations(page) {
   return found;
 }
 
-/** Pictures of a page in both themes and at both widths. */
+/** Pictures of a whole page in both themes and at both widths. */
 export async function pictures(page, directory, name) {
   for (const theme of ["light", "dark"]) {
     for (const width of Object.keys(WIDTHS)) {
       await page.emulateMedia({ colorScheme: theme });
       await page.setViewportSize(WIDTHS[width]);
-      await page.screenshot({ path: `${directory}/${name}-${theme}-${width}.png` });
+      const height = await page.evaluate(() => document.documentElement.scrollHeight);
+      const clip = { x: 0, y: 0, width: WIDTHS[width].width, height: Math.min(height, TALLEST) };
+      await page.screenshot({ path: `${directory}/${name}-${theme}-${width}.png`, fullPage: true, clip });
     }
   }
 }

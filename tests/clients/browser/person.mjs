@@ -89,6 +89,9 @@ async function aDay(scripts) {
   await page.getByRole("button", { name: "Compare two" }).click();
   await page.getByText("A host that has A fetches").waitFor();
   await takeOffAndDelete(page, scripts);
+  await deleteAll(page, scripts);
+  await chooseColours(page);
+  if (scripts) await filterWhileTyping(page);
 
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.waitForURL("**/ui/login");
@@ -129,6 +132,58 @@ async function takeOffAndDelete(page, scripts) {
   for (const [reference, expected] of [["index", "gone"], [index.digest, "gone"], [child.digest, "gone"], ["keep", "there"]]) {
     assert.equal(await status(`/v2/${name}/manifests/${reference}`), expected, reference);
   }
+}
+
+/** A repository goes whole after its name was typed, and only then. */
+async function deleteAll(page, scripts) {
+  const name = scripts ? "scratch/with" : "scratch/without";
+  const beside = `${name}/beside`;
+  await registry.image(beside, ["stays"], {});
+  await page.goto(`/ui/r/${name}`);
+  await page.getByRole("link", { name: "Delete the repository" }).click();
+  await page.getByRole("heading", { name: `Delete all of ${name}?` }).waitFor();
+  await page.getByLabel("To confirm, type the name").fill("something else");
+  await page.getByRole("button", { name: "Delete all of it" }).click();
+  await page.getByText("The name was not the one asked for.").waitFor();
+  assert.equal(await status(`/v2/${name}/manifests/keep`), "there");
+  await page.getByLabel("To confirm, type the name").fill(name);
+  await page.getByRole("button", { name: "Delete all of it" }).click();
+  await page.getByText("The repository is deleted").waitFor();
+  for (const [path, expected] of [[`${name}/manifests/keep`, "gone"], [`${beside}/manifests/stays`, "there"]]) {
+    assert.equal(await status(`/v2/${path}`), expected, path);
+  }
+  await page.goto("/ui/?q=scratch");
+  const left = await page.locator("tbody th a").allTextContents();
+  assert.ok(!left.includes(name) && left.includes(beside), left.join());
+}
+
+/** Light and dark, without scripts too, and the page is in the colours chosen from its first byte on. */
+async function chooseColours(page) {
+  await page.goto("/ui/r/team/web?sort=tag");
+  const background = () => page.locator("body").evaluate((body) => getComputedStyle(body).backgroundColor);
+  const seen = {};
+  for (const theme of ["dark", "light", "system"]) {
+    await page.getByRole("button", { name: theme, exact: true }).click();
+    await page.locator(`html[data-theme=${theme}]`).waitFor();
+    assert.equal(new URL(page.url()).search, "?sort=tag", "back where it was chosen");
+    seen[theme] = await background();
+  }
+  assert.notEqual(seen.dark, seen.light);
+  assert.equal(seen.system, seen.light, "as the system of this visitor has it");
+}
+
+/** Rows that do not have the words leave while they are typed. */
+async function filterWhileTyping(page) {
+  await page.goto("/ui/r/ci/nightly?sort=tag");
+  await page.getByLabel("Find a tag").pressSequentially("099");
+  assert.equal(await page.locator("tbody tr:visible").count(), 10);
+  assert.match(await page.locator("form.search output").textContent(), /^10 of 100 on this page/);
+  await page.keyboard.press("Enter");
+  await page.waitForURL("**q=099*");
+  assert.equal(await page.locator("tbody tr:visible").count(), 11, "build-0099 and the hundred at the end");
+  await page.goto("/ui/");
+  await page.getByLabel("Find a repository or a tag").pressSequentially("web team");
+  assert.deepEqual(await page.locator("tbody tr:visible th a").allTextContents(), ["team/web"]);
 }
 
 /** Who may read team/* only. */

@@ -32,6 +32,7 @@ export async function everyPage(page) {
     help: "/ui/help",
     untag: "/ui/-/untag?repository=team/web&tag=1.9.0&tag=1.11.0",
     delete: `/ui/-/delete?repository=team/web&digest=${index}`,
+    "delete-repository": "/ui/-/delete-repository?repository=team/web",
     absent: "/ui/r/team/nothing",
     hostile: "/ui/r/hostile/app",
     "hostile-image": "/ui/r/hostile/app:v1",

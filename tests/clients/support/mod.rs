@@ -10,6 +10,7 @@ pub(crate) mod cluster;
 pub(crate) mod docker_engine;
 mod image;
 mod link;
+pub(crate) mod pages;
 mod reference;
 pub(crate) mod sandbox;
 mod server;

@@ -38,7 +38,7 @@ async fn tags_are_taken_off_and_what_they_named_stays() {
     sample.image("team/app", Some("same"), "amd64", "v1", json!({})).await;
     let mut browser = Browser::new(pages(&sample.registry, None));
     let path = "/ui/-/untag?repository=team/app&tag=v1&tag=nope";
-    let page = browser.get(path).await.text;
+    let page = markup::without_own_address(&browser.get(path).await.text);
     assert!(page.contains("still named") && page.contains(">same<") && !page.contains("nope"), "{page}");
     let fields = confirm(&mut browser, path, "/ui/-/untag").await;
     let done = send(&mut browser, "/ui/-/untag", &fields).await;
@@ -142,6 +142,7 @@ async fn nothing_is_done_by_get_or_without_token_or_from_elsewhere() {
     for path in [
         format!("/ui/-/untag?{}", query.join("&")),
         format!("/ui/-/delete?repository=team/app&digest={digest}"),
+        "/ui/-/delete-repository?repository=team/app&typed=team/app".to_owned(),
     ] {
         browser.get(&path).await;
     }
@@ -151,7 +152,7 @@ async fn nothing_is_done_by_get_or_without_token_or_from_elsewhere() {
             .iter_mut()
             .filter(|(name, _)| name == "token")
             .for_each(|(_, value)| *value = token.to_owned());
-        for action in ["/ui/-/untag", "/ui/-/delete"] {
+        for action in ["/ui/-/untag", "/ui/-/delete", "/ui/-/delete-repository"] {
             assert_eq!(
                 send(&mut browser, action, &forged).await.status,
                 StatusCode::FORBIDDEN,
@@ -163,7 +164,7 @@ async fn nothing_is_done_by_get_or_without_token_or_from_elsewhere() {
     for (name, value) in
         [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example"), ("origin", "null")]
     {
-        for action in ["/ui/-/untag", "/ui/-/delete", "/ui/account"] {
+        for action in ["/ui/-/untag", "/ui/-/delete", "/ui/-/delete-repository", "/ui/account"] {
             let request = Request::post(action).header(name, value);
             assert_eq!(
                 browser.post_with(request, &fields).await.status,
@@ -191,4 +192,56 @@ async fn a_registry_that_takes_no_deletions_has_no_buttons() {
     }
     let answer = browser.get("/ui/-/untag?repository=team/app&tag=v1").await;
     assert_eq!(answer.status, StatusCode::FORBIDDEN);
+}
+
+#[tokio::test]
+async fn a_repository_is_deleted_whole_and_what_is_below_it_and_beside_it_stays() {
+    let sample = Sample::stored().await;
+    sample.image("team/app/below", Some("v1"), "amd64", "v1", json!({})).await;
+    Sample::settle(&sample.registry).await;
+    let mut browser = Browser::new(pages(&sample.registry, None));
+    let path = "/ui/-/delete-repository?repository=team/app";
+    assert!(browser.get("/ui/r/team/app").await.text.contains(path));
+    let page = browser.get(path).await.text;
+    for part in
+        ["<dt>Tags that go</dt><dd>2</dd>", "<dt>Manifests that go</dt><dd>6</dd>", "begins with team/app/"]
+    {
+        assert!(page.contains(part), "{part} in {page}");
+    }
+    let action = "/ui/-/delete-repository";
+    let mut fields = confirm(&mut browser, path, action).await;
+    fields.retain(|(name, _)| name != "typed");
+    let typed = |text: &str| {
+        let mut fields = fields.clone();
+        fields.push(("typed".to_owned(), text.to_owned()));
+        fields
+    };
+    let refused = send(&mut browser, action, &typed("team/ap")).await;
+    assert!(refused.text.contains("The name was not the one asked for"));
+    sample.image("team/app", Some("later"), "amd64", "later", json!({})).await;
+    let changed = send(&mut browser, action, &typed("team/app")).await;
+    assert_eq!(changed.location(), "/ui/r/team/app?done=changed&count=0");
+    assert!(browser.get(changed.location()).await.text.contains("Nothing was done"));
+    assert!(is_there(&sample, "team/app", "v1").await, "what came after the question was not agreed to");
+
+    let mut fields = confirm(&mut browser, path, action).await;
+    fields
+        .iter_mut()
+        .filter(|(name, _)| name == "typed")
+        .for_each(|(_, value)| *value = "team/app".to_owned());
+    let done = send(&mut browser, action, &fields).await;
+    assert_eq!(done.location(), "/ui/r/team/app?done=repository&count=3");
+    let page = browser.get(done.location()).await;
+    markup::check(done.location(), &page.text);
+    assert!(
+        page.text.contains("The repository is deleted, with 3 tags") && page.text.contains("docker push")
+    );
+    let catalogue = browser.get("/ui/").await.text;
+    assert!(!catalogue.contains("href=\"/ui/r/team/app\">team/app</a>"), "{catalogue}");
+    assert!(catalogue.contains("/ui/r/team/app/below") && is_there(&sample, "team/app/below", "v1").await);
+    let view = sample.registry.repository_view(&"team/app".parse().unwrap()).await.unwrap();
+    assert!(view.is_empty());
+    assert_eq!(browser.get(path).await.status, StatusCode::NOT_FOUND, "there is nothing left to delete");
+    let activity = browser.get("/ui/activity?repository=team/app&action=delete").await.text;
+    assert!(activity.contains("delete image") || activity.contains("delete"), "{activity}");
 }

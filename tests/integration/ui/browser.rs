@@ -113,6 +113,11 @@ impl Browser {
         Self { scheme: "http", ..Self::new(pages) }
     }
 
+    /// Another one for the same pages.
+    pub(crate) fn again(&self) -> Self {
+        Self::new(self.pages.clone())
+    }
+
     pub(crate) async fn get(&mut self, path: &str) -> Answer {
         self.send(Request::get(path).header(header::ACCEPT, "text/html,*/*;q=0.8"), String::new()).await
     }

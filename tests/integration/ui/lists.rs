@@ -72,6 +72,18 @@ async fn the_catalogue_has_orders_and_namespaces() {
     for part in ["Namespaces", "href=\"/ui/r/team\"", "4, with 125 tags"] {
         assert!(page.contains(part), "{part} in {page}");
     }
+    sample.image("lab/mri/pipelines/fmri", Some("1"), "amd64", "x", json!({})).await;
+    sample.image("lab/mri/tool", Some("1"), "amd64", "x", json!({})).await;
+    let deep = browser.get("/ui/").await.text;
+    markup::check("/ui/", &deep);
+    for (path, count) in [("lab", 2), ("lab/mri", 2), ("lab/mri/pipelines", 1), ("team", 1)] {
+        let name = path.rsplit('/').next().unwrap();
+        let link = format!("<a href=\"/ui/r/{path}\">{name}/</a> <span class=\"count\">{count}</span>");
+        assert!(deep.contains(&link), "{link} in {deep}");
+    }
+    let below = browser.get("/ui/r/lab").await.text;
+    markup::check("/ui/r/lab", &below);
+    assert!(below.contains("<a href=\"/ui/r/lab/mri/pipelines\">pipelines/</a>"), "{below}");
     let position =
         |page: &str, name: &str| page.find(&format!("<a href=\"/ui/r/{name}\">{name}</a>")).unwrap();
     let by_tags = browser.get("/ui/?sort=tags").await.text;

@@ -10,5 +10,6 @@ mod pages;
 mod rights;
 mod sample;
 mod sign_in;
+mod theme;
 
 pub(crate) use browser::Browser;

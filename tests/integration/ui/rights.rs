@@ -9,7 +9,7 @@ use serde_json::json;
 use super::{
     browser::{Browser, pages_of, write_users},
     markup,
-    sample::Sample,
+    sample::{INDEX, Sample},
 };
 
 fn rules(users: &Path) -> auth::Config {
@@ -18,6 +18,7 @@ fn rules(users: &Path) -> auth::Config {
         admins: vec!["root".parse().unwrap()],
         access: vec![
             AccessRule::parse(&["guest"], &["team/*"], &["pull"]).unwrap(),
+            AccessRule::parse(&["owner"], &["team/*"], &["pull", "push", "delete"]).unwrap(),
             AccessRule::parse(&["reader"], &["*"], &["pull"]).unwrap(),
         ],
         ..auth::Config::default()
@@ -33,7 +34,7 @@ async fn shared() -> (Sample, Browser) {
     }
     Sample::settle(&sample.registry).await;
     let users = sample.directory.path().join("htpasswd");
-    write_users(&users, &["guest", "reader", "ana", "root"], "secret-password");
+    write_users(&users, &["guest", "owner", "reader", "ana", "root"], "secret-password");
     let browser = Browser::new(pages_of(&sample.registry, rules(&users)));
     (sample, browser)
 }
@@ -56,8 +57,7 @@ async fn a_guest_sees_no_name_size_layer_or_count_of_the_others() {
         let html =
             page.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/html; charset=utf-8");
         if html {
-            let shown = page
-                .text
+            let shown = markup::without_own_address(&page.text)
                 .replace("?q=", "")
                 .replace("value=\"hidden-tag\"", "")
                 .replace("value=\"vault\"", "");
@@ -66,7 +66,7 @@ async fn a_guest_sees_no_name_size_layer_or_count_of_the_others() {
                 .replace("“vault”", "")
                 .replace("Search: hidden-tag", "")
                 .replace("Search: vault", "");
-            for word in ["secret/", "vault", "hidden-tag", "hostile", "tool", "big"] {
+            for word in ["secret/", "vault", "hidden-tag", "hostile", ">tool", "r/tool", "big"] {
                 assert!(!shown.contains(word), "{word} on {path}");
             }
             waiting.extend(
@@ -91,11 +91,94 @@ async fn a_guest_sees_no_name_size_layer_or_count_of_the_others() {
         "/ui/compare?a=team/app:v1&b=secret/vault0:hidden-tag",
         "/ui/-/untag?repository=secret/vault0&tag=hidden-tag",
         &format!("/ui/-/delete?repository=secret/vault0&digest={hidden}"),
+        "/ui/-/delete-repository?repository=secret/vault0",
     ] {
         let (there, absent) = (guest.get(path).await, guest.get(&path.replace("vault0", "vault99")).await);
         assert_eq!(there.status, StatusCode::NOT_FOUND, "{path}");
-        assert_eq!(there.text, absent.text, "as if there were none: {path}");
+        assert_eq!(there.text, absent.text.replace("vault99", "vault0"), "as if there were none: {path}");
     }
+}
+
+/// What the page that asks before `v1` of `team/app` is deleted says can be freed.
+async fn freed(browser: &mut Browser, digest: &str) -> String {
+    let page = browser.get(&format!("/ui/-/delete?repository=team/app&digest={digest}")).await.text;
+    page.split("can then free <strong>").nth(1).unwrap().split('<').next().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn what_can_be_freed_does_not_tell_of_other_repositories() {
+    let (sample, browser) = shared().await;
+    let view = sample.registry.repository_view(&"team/app".parse().unwrap()).await.unwrap();
+    let digest = view.tag(&"v1".parse().unwrap()).unwrap().digest.to_string();
+    let mut seen = Vec::new();
+    for (user, mut browser) in [("owner", browser.again()), ("root", browser)] {
+        browser.sign_in(user, "secret-password", "/ui/").await;
+        let before = freed(&mut browser, &digest).await;
+        sample.image("secret/new", Some("hidden-tag"), "amd64", "v1", json!({})).await;
+        seen.push((before, freed(&mut browser, &digest).await));
+        sample
+            .registry
+            .delete_manifest(&"secret/new".parse().unwrap(), &digest.parse().unwrap())
+            .await
+            .unwrap();
+    }
+    let (owner, root) = (&seen[0], &seen[1]);
+    assert_eq!(owner.0, owner.1, "the same image in a repository that is not seen changes nothing");
+    assert!(owner.0.starts_with("at most ") && owner.0 != root.0, "{owner:?} {root:?}");
+}
+
+#[tokio::test]
+async fn what_is_not_known_yet_is_counted_of_what_is_seen_alone() {
+    let (sample, _) = shared().await;
+    // A server that has no memory for what is in repositories: none is ever known.
+    let forgetful = sample.server_with(|config| config.overview_size = 0);
+    Sample::settle(&forgetful).await;
+    let mut guest = Browser::new(pages_of(&forgetful, rules(&sample.directory.path().join("htpasswd"))));
+    guest.sign_in("guest", "secret-password", "/ui/").await;
+    let storage = guest.get("/ui/storage").await.text;
+    assert!(storage.contains("1 repository is not counted yet"), "{storage}");
+    let image = guest.get("/ui/r/team/app:v1").await.text;
+    assert!(image.contains("not all known yet"), "{image}");
+    assert!(!guest.get("/ui/").await.text.contains("still being read"));
+    let mut root = guest.again();
+    root.sign_in("root", "secret-password", "/ui/").await;
+    assert!(root.get("/ui/storage").await.text.contains("11 repositories are not counted yet"));
+    let view = sample.registry.repository_view(&"team/app".parse().unwrap()).await.unwrap();
+    let digest = view.tag(&"v1".parse().unwrap()).unwrap().digest.to_string();
+    assert!(freed(&mut root, &digest).await.contains("still being read"));
+}
+
+#[tokio::test]
+async fn a_part_of_an_index_that_only_another_repository_has_is_not_described() {
+    let sample = Sample::empty();
+    let registry = sample.server_with(|config| config.sparse_manifests = true);
+    let sample = Sample { registry, directory: sample.directory };
+    let image = sample.image("secret/vault", None, "amd64", "a layer of some size", json!({})).await;
+    let index = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [image] });
+    for name in ["secret/vault", "team/app"] {
+        sample.manifest(name, Some("multi"), &index).await;
+    }
+    Sample::settle(&sample.registry).await;
+    let mut browser = Browser::new(pages_of(&sample.registry, auth::Config::default()));
+    let (there, here) =
+        (browser.get("/ui/r/secret/vault:multi").await.text, browser.get("/ui/r/team/app:multi").await.text);
+    assert!(there.contains("2026-01-02 03:04") && !there.contains("not stored here"), "{there}");
+    assert!(!here.contains("2026-01-02 03:04") && here.contains("not stored here"), "{here}");
+    // The same of an image whose configuration is elsewhere.
+    let name = "secret/vault".parse().unwrap();
+    let digest = pakhuis::oci::Reference::Digest(image["digest"].as_str().unwrap().parse().unwrap());
+    let bytes = sample.registry.manifest(&name, &digest).await.unwrap().bytes;
+    let manifest: serde_json::Value = serde_json::from_slice(&bytes).unwrap();
+    sample.manifest("team/app", Some("image"), &manifest).await;
+    let here = browser.get("/ui/r/team/app:image").await.text;
+    assert!(here.contains("The configuration is not shown") && !here.contains("&quot;serve&quot;"), "{here}");
+    assert!(
+        browser
+            .get(&format!("/ui/r/secret/vault@{}", image["digest"].as_str().unwrap()))
+            .await
+            .text
+            .contains("&quot;serve&quot;")
+    );
 }
 
 #[tokio::test]
@@ -111,7 +194,7 @@ async fn who_may_only_read_finds_no_buttons_and_is_refused() {
     let digest = view.tag(&"v1".parse().unwrap()).unwrap().digest.to_string();
     let going = format!("v1@{digest}");
     let fields = [("token", &*token), ("repository", "team/app"), ("going", &going), ("digest", &digest)];
-    for action in ["/ui/-/untag", "/ui/-/delete"] {
+    for action in ["/ui/-/untag", "/ui/-/delete", "/ui/-/delete-repository"] {
         assert_eq!(
             reader.get(&format!("{action}?repository=team/app&tag=v1&digest={digest}")).await.status,
             StatusCode::FORBIDDEN
@@ -138,7 +221,7 @@ async fn status_and_what_others_did_are_for_administrators() {
     let own = browser.get("/ui/").await.text;
     assert!(!own.contains("/ui/status") && own.contains("/ui/activity"));
     assert_eq!(browser.get("/ui/status").await.status, StatusCode::FORBIDDEN);
-    let own = browser.get("/ui/activity?user=root").await.text;
+    let own = markup::without_own_address(&browser.get("/ui/activity?user=root").await.text);
     assert!(own.contains("failed sign-in") && !own.contains("root"), "{own}");
     browser.cookies.clear();
     browser.sign_in("root", "secret-password", "/ui/").await;

@@ -10,7 +10,7 @@ use pakhuis::{
 use serde_json::{Value, json};
 
 const MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
-const INDEX: &str = "application/vnd.oci.image.index.v1+json";
+pub(crate) const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 const CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const LAYER: &str = "application/vnd.oci.image.layer.v1.tar+gzip";
 
@@ -37,7 +37,7 @@ impl Sample {
 
     /// Waits until a server has read all repositories, so that counts are whole on a busy machine too.
     pub(crate) async fn settle(registry: &Registry) {
-        while registry.catalogue().await.unwrap().unread() > 0 {
+        while registry.catalogue().await.unwrap().rows().iter().any(|row| row.facts.is_none()) {
             tokio::time::sleep(std::time::Duration::from_millis(50)).await;
         }
     }
