@@ -164,7 +164,8 @@ impl Bench {
             Outcome::Refused
         });
         let answer = answer.ok();
-        let full = answer.as_ref().is_some_and(|answer| answer.status == 507);
+        // Also when it was told to something that the server did by itself.
+        let full = is_of_a_full_volume(effect);
         let died = effect != Effect::Kill && self.server.tracer().has_ended();
         if died {
             wrong.push("the server died".to_owned());
@@ -206,6 +207,11 @@ impl Bench {
             report.note(request, site, place, effect, &what);
         }
     }
+}
+
+fn is_of_a_full_volume(effect: Effect) -> bool {
+    use Effect::{All, LostReply, Once, SameCall};
+    matches!(effect, Once(error) | SameCall(error) | All(error) | LostReply(error) if matches!(error, "ENOSPC" | "EDQUOT"))
 }
 
 fn kind_of(effect: Effect) -> String {
