@@ -1,13 +1,14 @@
 //! The life of one connection: which protocol the first byte speaks, the TLS handshake, then HTTP.
 
 use std::{
-    convert::Infallible, error::Error as StdError, io, net::SocketAddr, pin::pin, sync::Arc, time::Duration,
+    convert::Infallible, error::Error as StdError, future::pending, io, net::SocketAddr,
+    panic::resume_unwind, pin::pin, sync::Arc, time::Duration,
 };
 
 use axum::{
     Router,
     body::Body,
-    http::{HeaderValue, Request, Response, Version, header},
+    http::{HeaderValue, Method, Request, Response, Version, header},
 };
 use futures_util::future::Either;
 use hyper::{
@@ -18,9 +19,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::{
     io::{AsyncRead, AsyncWrite, AsyncWriteExt},
     net::TcpStream,
+    task::JoinError,
 };
 use tokio_rustls::TlsAcceptor;
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::Service;
 
 use super::{
@@ -44,6 +46,8 @@ const HTTP_PORT: &str =
 pub(super) struct Shared {
     pub(super) config: Config,
     pub(super) shutdown: CancellationToken,
+    /// Requests that change something.
+    pub(super) changes: TaskTracker,
     tls: Option<TlsSource>,
     app: Router,
     http1: http1::Builder,
@@ -57,7 +61,8 @@ impl Shared {
         config: Config,
         shutdown: CancellationToken,
     ) -> Self {
-        Self { http1: http1_builder(&config), http2: http2_builder(), config, shutdown, tls, app }
+        let changes = TaskTracker::new();
+        Self { http1: http1_builder(&config), http2: http2_builder(), config, shutdown, changes, tls, app }
     }
 }
 
@@ -232,16 +237,30 @@ fn service(
     let app = shared.app.clone();
     // An IPv4 client on a dual-stack listener is the same client.
     let (peer, limits) = (peer.ip().to_canonical(), shared.config.limits.clone());
-    let (activity, shutdown) = (Arc::clone(activity), shared.shutdown.clone());
+    let (activity, shutdown, changes) =
+        (Arc::clone(activity), shared.shutdown.clone(), shared.changes.clone());
     hyper::service::service_fn(move |request: Request<Incoming>| {
         let running = activity.begin();
         let mut request = request.map(Body::new);
         let remote = limits.get().client(peer, request.headers());
         request.extensions_mut().insert(remote);
         let last = (request.version() < Version::HTTP_2).then(|| shutdown.clone());
+        // What changes something is seen to its end when the client goes away in the middle: the volume is changed by then,
+        // and the log, the audit and the events have to say so.
+        let is_change = matches!(*request.method(), Method::PUT | Method::POST | Method::DELETE);
         let answer = app.clone().call(request);
+        let answer = if is_change { Either::Left(changes.spawn(answer)) } else { Either::Right(answer) };
         async move {
-            let mut answer = answer.await?.map(|body| ActiveBody::new(body, running));
+            let answer = match answer {
+                Either::Left(task) => match task.await.map_err(JoinError::try_into_panic) {
+                    Ok(answer) => answer,
+                    Err(Ok(panic)) => resume_unwind(panic),
+                    // The process ends.
+                    Err(Err(_)) => pending().await,
+                },
+                Either::Right(answer) => answer.await,
+            };
+            let mut answer = answer?.map(|body| ActiveBody::new(body, running));
             // The client is told before the connection closes, so that it sends no request that nobody reads.
             if last.is_some_and(|shutdown| shutdown.is_cancelled()) {
                 answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));

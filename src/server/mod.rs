@@ -130,8 +130,13 @@ pub async fn serve(
 
     drop(listener);
     connections.close();
+    shared.changes.close();
     tracing::info!(connections = connections.len(), "shutting down: waiting for running requests");
-    if tokio::time::timeout(shared.config.drain_deadline, connections.wait()).await.is_err() {
+    let all = async {
+        connections.wait().await;
+        shared.changes.wait().await;
+    };
+    if tokio::time::timeout(shared.config.drain_deadline, all).await.is_err() {
         tracing::warn!(connections = connections.len(), "drain deadline reached: closing the rest");
         abort.cancel();
         connections.wait().await;

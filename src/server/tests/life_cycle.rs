@@ -1,5 +1,6 @@
 //! Shutdown, panics, and what every answer carries.
 
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use axum::http::StatusCode;
@@ -133,4 +134,19 @@ async fn readiness_follows_the_check_and_the_shutdown() {
     shutdown.cancel();
     assert_eq!(status("/readyz", true, &shutdown).await, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(status("/healthz", true, &shutdown).await, StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_change_is_seen_to_its_end_when_the_client_goes_away_and_the_drain_waits_for_it() {
+    let server = TestServer::tls(Config::default()).await;
+    let mut http1 = server.connect_tls().await;
+    http1.write_all(b"PUT /change HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    let (client, url) = http2_client(&server, "/change");
+    // Its stream is reset when nobody waits for the answer any more.
+    let left = tokio::time::timeout(Duration::from_millis(200), client.put(url).send()).await;
+    assert!(left.is_err(), "answered before half a second: {left:?}");
+    drop(http1);
+    server.shutdown.cancel();
+    server.served.await.unwrap().unwrap();
+    assert_eq!(server.changes.load(Ordering::Relaxed), 2);
 }

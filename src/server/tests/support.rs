@@ -1,13 +1,20 @@
 //! A running server, and clients as raw as the tests need them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use axum::{
     Router,
     body::Body,
     extract::Request,
     http::StatusCode,
-    routing::{any, get, post},
+    routing::{any, get, post, put},
 };
 use http_body_util::BodyExt;
 use rustls::pki_types::{CertificateDer, PrivatePkcs8KeyDer, ServerName};
@@ -26,6 +33,8 @@ pub(super) struct TestServer {
     pub(super) shutdown: CancellationToken,
     pub(super) served: JoinHandle<Result<(), ServerError>>,
     pub(super) certificate: CertificateDer<'static>,
+    /// How often `/change` came to its end.
+    pub(super) changes: Arc<AtomicUsize>,
 }
 
 impl TestServer {
@@ -42,9 +51,10 @@ impl TestServer {
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
         let (tls, certificate) = tls_source();
+        let changes = Arc::new(AtomicUsize::new(0));
         let tls = with_tls.then_some(tls);
-        let served = tokio::spawn(serve(listener, tls, app(), config, shutdown.clone()));
-        Self { address, shutdown, served, certificate }
+        let served = tokio::spawn(serve(listener, tls, app(&changes), config, shutdown.clone()));
+        Self { address, shutdown, served, certificate, changes }
     }
 
     pub(super) async fn connect(&self) -> TcpStream {
@@ -97,9 +107,15 @@ fn tls_source() -> (TlsSource, CertificateDer<'static>) {
 }
 
 /// `/` says hello, `/reject` answers 401 without reading, `/count` reads the body, `/slow` takes a second,
-/// `/endless` never stops answering.
-fn app() -> Router {
+/// `/endless` never stops answering, `/change` changes something in half a second.
+fn app(changes: &Arc<AtomicUsize>) -> Router {
+    let changes = Arc::clone(changes);
+    let change = async move || {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        changes.fetch_add(1, Ordering::Relaxed);
+    };
     Router::new()
+        .route("/change", put(change))
         .route("/", get(|| async { "hello" }))
         .route("/reject", any(|| async { (StatusCode::UNAUTHORIZED, "who are you?") }))
         .route("/count", post(count))
