@@ -14,15 +14,6 @@ use tokio::{
 
 use super::{RegistryError, job_queue::JobQueue, volume_watch::VolumeWatch};
 
-/// How long a call waits for its result before it asks for another thread, and after that again: it may be queued
-/// behind calls that are slow.
-const ANOTHER_THREAD: [Duration; 4] = [
-    Duration::from_millis(2),
-    Duration::from_millis(8),
-    Duration::from_millis(40),
-    Duration::from_millis(200),
-];
-
 /// Places for calls on the volume, by kind, so that slow transfers do not keep out the look-ups of others.
 #[derive(Clone)]
 pub(super) struct Blocking {
@@ -151,12 +142,6 @@ async fn result<T>(
     deadline: Duration,
     watch: &VolumeWatch,
 ) -> Result<T, RegistryError> {
-    for wait in ANOTHER_THREAD {
-        if let Ok(result) = timeout(wait, &mut receiver).await {
-            return result.map_err(|_| RegistryError::Internal);
-        }
-        lane.queue.another_thread();
-    }
     for _ in 0..lane.deadlines {
         if let Ok(result) = timeout(deadline, &mut receiver).await {
             return result.map_err(|_| RegistryError::Internal);

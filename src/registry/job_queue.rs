@@ -3,7 +3,7 @@
 //! To wake a thread costs more than most calls do when what they ask for is in memory. So a thread that is done with
 //! one call takes the next, and another is woken only when fewer are at work than the queue may have from the start.
 //! A slow volume is another matter, for its calls must not wait for each other: when those of late were not quick, each
-//! gets a thread at once, and so does one that has waited.
+//! gets a thread at once, and so does one that has waited for 2 to 4 ms.
 
 use std::{
     collections::VecDeque,
@@ -14,6 +14,9 @@ use std::{
 
 /// What a call takes that finds what it asks for in memory, with room for a busy machine; a call on NFS takes longer.
 const QUICK: Duration = Duration::from_micros(300);
+
+/// How long a call may wait for a thread.
+const PATIENCE: Duration = Duration::from_millis(2);
 
 /// Something to do on a thread that may block.
 type Job = Box<dyn FnOnce() + Send>;
@@ -26,8 +29,13 @@ pub(super) struct JobQueue {
 
 #[derive(Default)]
 struct State {
-    jobs: VecDeque<Job>,
+    /// Each with when it was queued.
+    jobs: VecDeque<(Instant, Job)>,
     at_work: usize,
+    /// Of these, how many have not come to take a call yet.
+    starting: usize,
+    /// Whether somebody looks after the calls that wait.
+    is_watched: bool,
     /// Goes up to [`SLOW_AT_MOST`] with each call that was not quick, and down with each that was: what a busy machine
     /// makes of a few says nothing of the volume.
     slow: u8,
@@ -44,6 +52,12 @@ impl State {
     fn is_slow(&self) -> bool {
         self.slow > SLOW_AT_MOST / 2
     }
+
+    /// How many calls have waited too long, beyond those that a thread is on its way for.
+    fn overdue(&self) -> usize {
+        let waited = self.jobs.iter().take_while(|(queued, _)| queued.elapsed() >= PATIENCE);
+        waited.count().saturating_sub(self.starting)
+    }
 }
 
 impl JobQueue {
@@ -52,28 +66,41 @@ impl JobQueue {
         Arc::new(Self { state: Mutex::default(), threads: threads.max(1) })
     }
 
-    /// Queues a call; who waits for it asks for [`JobQueue::another_thread`] from time to time.
+    /// Queues a call.
     pub(super) fn submit(self: &Arc<Self>, job: impl FnOnce() + Send + 'static) {
         let mut state = self.lock();
-        state.jobs.push_back(Box::new(job));
+        state.jobs.push_back((Instant::now(), Box::new(job)));
         if state.at_work < self.threads || state.is_slow() {
-            self.start(state);
+            self.start(state, 1);
+        } else if !std::mem::replace(&mut state.is_watched, true) {
+            drop(state);
+            tokio::spawn(self.clone().watch());
         }
     }
 
-    /// Another thread, if a call waits for one.
-    pub(super) fn another_thread(self: &Arc<Self>) {
-        let state = self.lock();
-        if !state.jobs.is_empty() {
-            self.start(state);
+    /// Starts a thread for each call that has waited too long, until none waits. One timer for all of them: a timer for
+    /// each would wake the thread that waits for the network each time.
+    async fn watch(self: Arc<Self>) {
+        loop {
+            tokio::time::sleep(PATIENCE).await;
+            let mut state = self.lock();
+            if state.jobs.is_empty() {
+                state.is_watched = false;
+                return;
+            }
+            let overdue = state.overdue();
+            self.start(state, overdue);
         }
     }
 
-    fn start(self: &Arc<Self>, mut state: MutexGuard<'_, State>) {
-        state.at_work += 1;
+    fn start(self: &Arc<Self>, mut state: MutexGuard<'_, State>, threads: usize) {
+        state.at_work += threads;
+        state.starting += threads;
         drop(state);
-        let worker = Worker { queue: self.clone(), is_counted: true };
-        tokio::task::spawn_blocking(move || worker.run());
+        for _ in 0..threads {
+            let worker = Worker { queue: self.clone(), is_counted: true, has_come: false };
+            tokio::task::spawn_blocking(move || worker.run());
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -85,6 +112,8 @@ impl JobQueue {
 struct Worker {
     queue: Arc<JobQueue>,
     is_counted: bool,
+    /// Whether it has looked for its first call.
+    has_come: bool,
 }
 
 impl Worker {
@@ -100,10 +129,11 @@ impl Worker {
     /// The next call, after one that took so long.
     fn next(&mut self, took: Option<Duration>) -> Option<Job> {
         let mut state = self.queue.lock();
+        state.starting -= usize::from(!std::mem::replace(&mut self.has_come, true));
         if let Some(took) = took {
             state.took(took);
         }
-        let job = state.jobs.pop_front();
+        let job = state.jobs.pop_front().map(|(_, job)| job);
         if job.is_none() {
             // Under the lock that found nothing: what is queued from now on finds one thread less.
             state.at_work -= 1;
@@ -120,9 +150,10 @@ impl Drop for Worker {
         }
         let mut state = self.queue.lock();
         state.at_work -= 1;
+        state.starting -= usize::from(!self.has_come);
         // A call panicked; without a panic the runtime ends, and nobody waits any more.
         if thread::panicking() && !state.jobs.is_empty() {
-            self.queue.start(state);
+            self.queue.start(state, 1);
         }
     }
 }
@@ -140,7 +171,7 @@ mod tests {
     use super::*;
 
     #[tokio::test]
-    async fn calls_wait_for_a_thread_until_somebody_asks_for_another() {
+    async fn a_call_that_has_waited_gets_a_thread_of_its_own() {
         let queue = JobQueue::new(1);
         let (release, hang) = mpsc::channel::<()>();
         let (sender, done) = mpsc::channel();
@@ -149,10 +180,22 @@ mod tests {
             let sender = sender.clone();
             queue.submit(move || sender.send(number).unwrap());
         }
+        // This thread is the runtime's only one: until it waits nobody looks after the calls.
         assert!(done.recv_timeout(Duration::from_millis(50)).is_err(), "the only thread is busy");
-        queue.another_thread();
-        let order: Vec<i32> = (0..3).map(|_| done.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
-        assert_eq!(order, [0, 1, 2], "one more thread does all that waits");
+        tokio::time::sleep(PATIENCE * 20).await;
+        let mut numbers: Vec<i32> =
+            (0..3).map(|_| done.recv_timeout(Duration::from_secs(10)).unwrap()).collect();
+        numbers.sort_unstable();
+        assert_eq!(numbers, [0, 1, 2]);
+        let mut idle = false;
+        for _ in 0..1000 {
+            idle = !queue.lock().is_watched;
+            if idle {
+                break;
+            }
+            tokio::time::sleep(PATIENCE).await;
+        }
+        assert!(idle && queue.lock().starting == 0, "nothing goes on when nothing waits");
         drop(release);
     }
 
