@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -18,7 +19,8 @@ type settings struct {
 	directory string
 	beside    string
 	only      []string
-	open      []string
+	// open has the rows that may miss a bar, and how many times over it each fails.
+	open map[string]float64
 	// told is what the open rows miss.
 	told  []string
 	quick bool
@@ -33,7 +35,7 @@ func main() {
 	flag.StringVar(&settings.directory, "directory", "/dev/shm", "where the volumes are made; 6 GB are used")
 	flag.StringVar(&settings.beside, "beside", "", "another build of the `program` pakhuis, measured in turn with the one of the checkout: what a change costs or gains")
 	flag.StringVar(&only, "only", "", "these rows, separated by commas; `memory` and `start` are rows too")
-	flag.StringVar(&open, "open", "", "these rows, separated by commas, miss a bar and are known to: what they miss is printed as not yet held, and fails at four times the bar")
+	flag.StringVar(&open, "open", "", "rows that are known to miss a bar, `name=factor` separated by commas: what they miss is printed as not yet held, and fails at so many times the bar")
 	flag.BoolVar(&list, "list", false, "print the names of the rows")
 	flag.BoolVar(&settings.quick, "quick", false, "one short round of each row")
 	flag.BoolVar(&settings.check, "check", false, "for a gate: ours and the reference only; fails when a bar is missed twice in a row by more than the noise of a busy machine")
@@ -42,8 +44,10 @@ func main() {
 	if only != "" {
 		settings.only = strings.Split(only, ",")
 	}
-	if open != "" {
-		settings.open = strings.Split(open, ",")
+	var err error
+	if settings.open, err = openRows(open); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(2)
 	}
 	if list {
 		for _, row := range rows {
@@ -55,6 +59,21 @@ func main() {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// openRows reads name=factor,name=factor.
+func openRows(text string) (map[string]float64, error) {
+	open := map[string]float64{}
+	for _, part := range strings.FieldsFunc(text, func(r rune) bool { return r == ',' }) {
+		name, factor, _ := strings.Cut(part, "=")
+		times, err := strconv.ParseFloat(factor, 64)
+		known := slices.ContainsFunc(rows, func(row row) bool { return row.name == name })
+		if err != nil || times < 1 || !known {
+			return nil, fmt.Errorf("--open %s: not a row and how many times its bar it may be, such as pull=1.5", part)
+		}
+		open[name] = times
+	}
+	return open, nil
 }
 
 func (settings *settings) wants(name string) bool {
@@ -73,7 +92,7 @@ func makeEffort(blobs int, duration time.Duration) effort {
 }
 
 func (settings *settings) run() error {
-	for _, name := range append(slices.Clone(settings.only), settings.open...) {
+	for _, name := range settings.only {
 		known := slices.ContainsFunc(rows, func(row row) bool { return row.name == name })
 		if !known && name != memoryRow && name != startRow {
 			return fmt.Errorf("no row %q; --list prints them", name)
@@ -98,16 +117,12 @@ func (settings *settings) run() error {
 		return err
 	}
 	if settings.wants(memoryRow) {
-		var over []string
-		settings.compareMemory(stages, highest, &over)
-		settings.take(memoryRow, over, &missed)
+		settings.compareMemory(stages, highest, &missed)
 	}
 	if settings.wants(startRow) {
-		var late []string
-		if err := settings.compareStarts(stages, &late); err != nil {
+		if err := settings.compareStarts(stages, &missed); err != nil {
 			return err
 		}
-		settings.take(startRow, late, &missed)
 	}
 	return verdict(missed, settings.told)
 }
@@ -175,9 +190,9 @@ func (settings *settings) compare(row *row, stages []*stage, missed *[]string) e
 	printRow(row, results)
 	margin := settings.margin()
 	misses := row.misses(results, margin)
-	if slices.Contains(settings.open, row.name) {
+	if times, isOpen := settings.open[row.name]; isOpen {
 		settings.tellOpen(row.name, misses)
-		margin = openMargin
+		margin = times
 		misses = row.misses(results, margin)
 	}
 	if settings.check && len(misses) > 0 {
@@ -190,15 +205,6 @@ func (settings *settings) compare(row *row, stages []*stage, missed *[]string) e
 	}
 	*missed = append(*missed, misses...)
 	return nil
-}
-
-// take adds what a row about the process misses to what fails, unless it may.
-func (settings *settings) take(name string, misses []string, missed *[]string) {
-	if slices.Contains(settings.open, name) {
-		settings.tellOpen(name, misses)
-	} else {
-		*missed = append(*missed, misses...)
-	}
 }
 
 // tellOpen says of a row that may miss its bars whether it does.

@@ -82,9 +82,6 @@ func (settings *settings) margin() float64 {
 	return 1
 }
 
-// openMargin is how far over its bar a row may be that is known to miss it.
-const openMargin = 4
-
 // misses says in words which bars of a row ours misses.
 func (row *row) misses(results []result, margin float64) []string {
 	ours, reference := find(results, peers.Pakhuis), find(results, peers.Reference)
@@ -103,7 +100,7 @@ func (row *row) misses(results []result, margin float64) []string {
 
 func verdict(missed, told []string) error {
 	if len(told) > 0 {
-		fmt.Printf("\nnot yet held, asked for four times as much only:\n  %s\n", strings.Join(told, "\n  "))
+		fmt.Printf("\nnot yet held:\n  %s\n", strings.Join(told, "\n  "))
 	}
 	if len(missed) > 0 {
 		return fmt.Errorf("\nmissed:\n  %s", strings.Join(missed, "\n  "))

@@ -11,11 +11,11 @@ import (
 // The unit of /proc/PID/stat on every Linux that Go runs on.
 const tick = 10 * time.Millisecond
 
-// CPU is the user and system time of the server so far.
+// CPU is the user and system time of the server so far. A server that is gone ends the measurement: no figure of it is true.
 func (server *Server) CPU() time.Duration {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", server.PID()))
 	if err != nil {
-		return 0
+		panic(fmt.Sprintf("%s has ended while it was measured: %v", server.Peer.Name, err))
 	}
 	// After the name of the program in parentheses; utime and stime are fields 14 and 15 of proc(5).
 	fields := strings.Fields(string(text[strings.LastIndexByte(string(text), ')')+1:]))
