@@ -2,7 +2,7 @@
 
 use axum::response::{IntoResponse, Response};
 use http::{Uri, header};
-use serde_json::json;
+use serde::Serialize;
 
 use super::{
     ApiState,
@@ -14,12 +14,18 @@ use crate::{
     oci::RepositoryName,
 };
 
+/// The body of an answer.
+#[derive(Serialize)]
+struct Catalog<'a> {
+    repositories: &'a [&'a str],
+}
+
 /// `GET /v2/_catalog`: a page of the repositories that the caller may read.
 pub(super) async fn list(state: &ApiState, identity: &Identity, uri: &Uri) -> Result<Response, ApiError> {
     let request = PageRequest::from_query(uri, state.limits.catalog_page)?;
     let (readable, more) = readable(state, identity, &request).await?;
     let names: Vec<&str> = readable.iter().map(|name| name.as_str()).collect();
-    let mut response = axum::Json(json!({ "repositories": names })).into_response();
+    let mut response = axum::Json(Catalog { repositories: &names }).into_response();
     if let (true, Some(last)) = (more, names.last()) {
         let link = next_link(uri.path(), &[("n", &request.limit.to_string())], last);
         response.headers_mut().insert(header::LINK, link);

@@ -192,7 +192,7 @@ impl Authenticator {
         };
         let credentials = credentials.ok_or(AuthError::Missing)?;
         if gate.is_right(credentials, remote).await? {
-            gate.slowdown.forget(gate.keys.client(credentials.user(), remote));
+            gate.slowdown.forget(|| gate.keys.client(credentials.user(), remote));
             return Ok(Identity::User(credentials.user().clone()));
         }
         gate.rejected.fetch_add(1, Ordering::Relaxed);

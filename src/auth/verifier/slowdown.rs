@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -22,13 +22,15 @@ const MEMORY: Duration = Duration::from_secs(15 * 60);
 /// right password waiting.
 pub(super) struct Slowdown {
     failures: Cache<Key, Arc<AtomicU32>>,
+    /// Whether anybody ever failed: until then, mostly, no client need be looked up.
+    any: AtomicBool,
     longest: Duration,
 }
 
 impl Slowdown {
     pub(super) fn new(longest: Duration) -> Self {
         let failures = Cache::builder().max_capacity(MAX_REMEMBERED).time_to_idle(MEMORY).build();
-        Self { failures, longest }
+        Self { failures, any: AtomicBool::new(false), longest }
     }
 
     /// Counts a failure and waits.
@@ -36,14 +38,19 @@ impl Slowdown {
         tokio::time::sleep(self.next_pause(client)).await;
     }
 
-    /// The client got in: its failures were typing errors.
-    pub(super) fn forget(&self, client: Key) {
+    /// A client got in: its failures were typing errors.
+    pub(super) fn forget(&self, client: impl FnOnce() -> Key) {
+        if !self.any.load(Ordering::Relaxed) {
+            return;
+        }
+        let client = client();
         if self.failures.contains_key(&client) {
             self.failures.invalidate(&client);
         }
     }
 
     fn next_pause(&self, client: Key) -> Duration {
+        self.any.store(true, Ordering::Relaxed);
         let count = self.failures.get_with(client, Arc::default);
         // Saturates far above the longest pause.
         let before = count.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| Some((n + 1).min(20)));
@@ -63,7 +70,7 @@ mod tests {
         assert_eq!(pauses(1, 7), [100, 200, 400, 800, 1600, 2000, 2000]);
         assert_eq!(pauses(1, 100).last(), Some(&2000));
         assert_eq!(pauses(2, 1), [100], "another client is not held to account");
-        slowdown.forget([1; 32]);
+        slowdown.forget(|| [1; 32]);
         assert_eq!(pauses(1, 1), [100]);
     }
 }
