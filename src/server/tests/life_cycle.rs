@@ -118,6 +118,39 @@ async fn every_answer_is_nosniff_and_has_an_id_of_ours() {
 }
 
 #[tokio::test]
+async fn whoever_asks_for_readiness_the_check_is_made_once_a_second() {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    };
+    use tower::ServiceExt;
+    let checks = Arc::new(AtomicUsize::new(0));
+    let counted = checks.clone();
+    let readiness: health::Readiness = Arc::new(move || {
+        counted.fetch_add(1, Relaxed);
+        Box::pin(async {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            Ok(())
+        })
+    });
+    let router = health::router(readiness, CancellationToken::new());
+    let ask = || {
+        let request = axum::http::Request::get("/readyz").body(axum::body::Body::empty()).unwrap();
+        router.clone().oneshot(request)
+    };
+    // Who goes away takes the check along for nobody.
+    assert!(tokio::time::timeout(Duration::from_millis(1), ask()).await.is_err());
+    for answer in futures_util::future::join_all((0..100).map(|_| ask())).await {
+        assert_eq!(answer.unwrap().status(), StatusCode::OK);
+    }
+    assert_eq!(ask().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(checks.load(Relaxed), 1);
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    assert_eq!(ask().await.unwrap().status(), StatusCode::OK);
+    assert_eq!(checks.load(Relaxed), 2);
+}
+
+#[tokio::test]
 async fn readiness_follows_the_check_and_the_shutdown() {
     use tower::ServiceExt;
     let status = async |path: &str, ready: bool, shutdown: &CancellationToken| {
