@@ -1,5 +1,9 @@
 //! Who may do what: the one place that says yes or no.
 
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+
 use super::{Config, Identity, UserName, access_rule::AccessRule};
 use crate::oci::RepositoryName;
 
@@ -32,18 +36,36 @@ pub enum Decision {
 
 /// The rules of a registry. Anonymous may nothing, unless the registry runs without authentication. A user whom no rule
 /// names may do all but administer; one whom rules name may do what these allow and nothing else; an admin may do all.
+/// Clones are the same rules, which may change while the server runs.
 #[derive(Clone, Debug)]
 pub struct Policy {
     anonymous: Decision,
+    rules: Arc<ArcSwap<Rules>>,
+}
+
+#[derive(Debug)]
+struct Rules {
     admins: Vec<UserName>,
-    rules: Vec<AccessRule>,
+    access: Vec<AccessRule>,
+}
+
+impl Rules {
+    fn of(config: &Config) -> Self {
+        Self { admins: config.admins.clone(), access: config.access.clone() }
+    }
 }
 
 impl Policy {
     /// The rules that follow from the configuration.
     pub fn new(config: &Config) -> Self {
         let anonymous = if config.htpasswd.is_none() { Decision::Allow } else { Decision::Deny };
-        Self { anonymous, admins: config.admins.clone(), rules: config.access.clone() }
+        Self { anonymous, rules: Arc::new(ArcSwap::from_pointee(Rules::of(config))) }
+    }
+
+    /// Takes admins and rules from another configuration, for every request from now on. Whether anybody has to sign in
+    /// stays as it was.
+    pub fn set(&self, config: &Config) {
+        self.rules.store(Arc::new(Rules::of(config)));
     }
 
     /// Whether `identity` may have this access to the repository; where there is none, to the registry as a whole:
@@ -56,19 +78,20 @@ impl Policy {
         access: Access,
         repository: Option<&RepositoryName>,
     ) -> Decision {
-        match identity {
-            Identity::Anonymous => self.anonymous,
-            Identity::User(user) if self.admins.contains(user) => Decision::Allow,
-            Identity::User(user) => match access {
-                Access::Ping | Access::Catalog => Decision::Allow,
-                Access::Administer => Decision::Deny,
-                Access::Pull | Access::Push | Access::Delete => self.of_user(user, access, repository),
-            },
+        let Identity::User(user) = identity else { return self.anonymous };
+        let rules = self.rules.load();
+        match access {
+            _ if rules.admins.contains(user) => Decision::Allow,
+            Access::Ping | Access::Catalog => Decision::Allow,
+            Access::Administer => Decision::Deny,
+            Access::Pull | Access::Push | Access::Delete => rules.of_user(user, access, repository),
         }
     }
+}
 
+impl Rules {
     fn of_user(&self, user: &UserName, access: Access, repository: Option<&RepositoryName>) -> Decision {
-        let mut named = self.rules.iter().filter(|rule| rule.names(user)).peekable();
+        let mut named = self.access.iter().filter(|rule| rule.names(user)).peekable();
         if named.peek().is_none() || named.any(|rule| rule.allows(access, repository)) {
             Decision::Allow
         } else {

@@ -1,9 +1,15 @@
-//! Follows the configuration file while the server runs: by reading it every few seconds, and at once on SIGHUP.
+//! Follows the configuration file while the server runs: by reading it every few seconds, and at once on SIGHUP, which
+//! also has users and certificate read at once.
 //!
 //! What can be changed without a restart is; the rest is named. A file that cannot be used is refused whole, told
 //! once, and what was in force stays.
 
-use std::{collections::BTreeMap, path::PathBuf, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
@@ -11,17 +17,21 @@ use tokio_util::sync::CancellationToken;
 use super::serve::ServeSettings;
 use crate::{
     api,
-    auth::Authenticator,
+    auth::{Authenticator, Policy},
     config::Config,
-    observability::{self, traffic},
+    events,
+    observability::{self, Followed, traffic},
     server::SharedLimits,
+    tls,
 };
 
 const POLL: Duration = Duration::from_secs(5);
 
 /// The settings that are changed in place.
-const LIVE: [&str; 7] = [
+const LIVE: [&str; 9] = [
     "log.level",
+    "auth.access",
+    "auth.admins",
     "registry.warning",
     "auth.max_requests_per_user",
     "server.max_connections_per_address",
@@ -38,6 +48,10 @@ pub(super) struct Running {
     pub(super) limits: SharedLimits,
     pub(super) warning: api::Warning,
     pub(super) authenticator: Authenticator,
+    pub(super) policy: Policy,
+    pub(super) certificate: Option<Arc<tls::ReloadingCertificate>>,
+    /// What was there at the start: not all of it is shown as text.
+    pub(super) events: Option<events::Config>,
 }
 
 /// The settings of a configuration by their names.
@@ -60,6 +74,12 @@ impl Running {
                     () = shutdown.cancelled() => return,
                     asked = next(&mut hang_up) => asked,
                 };
+                if asked {
+                    self.authenticator.look_at_once();
+                    if let Some(certificate) = &self.certificate {
+                        certificate.look_at_once();
+                    }
+                }
                 let text = self.text().await;
                 if asked || text != seen {
                     self.reload();
@@ -79,7 +99,7 @@ impl Running {
     fn reload(&mut self) {
         match self.settings.clone().load() {
             Err(error) => {
-                traffic().reloaded("configuration", false);
+                traffic().reloaded(Followed::Configuration, false);
                 let error = format!("{error:#}");
                 tracing::error!(error, "the changed configuration is refused; what was in force stays");
             }
@@ -89,16 +109,20 @@ impl Running {
 
     fn take(&mut self, config: &Config) {
         let new = by_name(config);
-        let keys: std::collections::BTreeSet<_> = new.keys().chain(self.in_force.keys()).copied().collect();
+        let keys: BTreeSet<_> = new.keys().chain(self.in_force.keys()).copied().collect();
         let (live, restart): (Vec<&str>, Vec<&str>) = keys
             .into_iter()
-            .filter(|key| new.get(key) != self.in_force.get(key))
+            .filter(|key| {
+                let hidden = *key == "events.target" && config.events != self.events;
+                hidden || new.get(key) != self.in_force.get(key)
+            })
             .partition(|key| LIVE.contains(key));
         if let Err(error) = observability::set_level(&config.log.level) {
             tracing::error!(%error, "the level of the log stays");
         }
         self.warning.set(config.api.warning.get().map(|text| text.to_string()));
         self.limits.set((*config.server.limits.get()).clone());
+        self.policy.set(&config.auth);
         self.authenticator.set_max_requests_per_user(config.auth.max_requests_per_user);
         for key in &live {
             match new.get(key) {
@@ -106,7 +130,7 @@ impl Running {
                 None => self.in_force.remove(key),
             };
         }
-        traffic().reloaded("configuration", true);
+        traffic().reloaded(Followed::Configuration, true);
         tracing::info!(changed = live.join(", "), "the configuration was read again");
         if !restart.is_empty() {
             tracing::warn!(settings = restart.join(", "), "changed settings that need a restart");

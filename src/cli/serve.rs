@@ -19,7 +19,8 @@ use crate::{
     api::{self, ApiState},
     auth::{Authenticator, Policy},
     config::{Certificates, Config, Flags},
-    events, observability,
+    events,
+    observability::{self, Followed, traffic},
     registry::Registry,
     server::{self, TlsSource, health},
     storage::Storage,
@@ -100,14 +101,16 @@ impl Serve {
             tracing::debug!(limit, "open files");
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        runtime.block_on(serve(config, self.settings, inherited, self.address_file.as_deref()))?;
+        let served = runtime.block_on(serve(config, self.settings, inherited, self.address_file.as_deref()));
+        observability::flush_audit(LAST_LINES);
+        served?;
         // A call that hangs on the volume must not keep the process: what was acknowledged is on the volume.
         runtime.shutdown_background();
         Ok(ExitCode::SUCCESS)
     }
 }
 
-/// How long the last lines of the journal are waited for at the end.
+/// How long the last lines of the journal, and those of the audit log, are waited for at the end.
 const LAST_LINES: Duration = Duration::from_secs(5);
 
 async fn serve(
@@ -124,6 +127,7 @@ async fn serve(
     let certificates = certificates(&config)?;
     let registry = registry(&config, &shutdown).await?;
     let authenticator = Authenticator::open(config.auth.clone())?;
+    let policy = Policy::new(&config.auth);
     let running = reload::Running {
         settings,
         file: config.file.clone(),
@@ -131,15 +135,19 @@ async fn serve(
         limits: config.server.limits.clone(),
         warning: config.api.warning.clone(),
         authenticator: authenticator.clone(),
+        policy: policy.clone(),
+        certificate: certificates.tls.clone(),
+        events: config.events.clone(),
     };
     running.follow(shutdown.clone())?;
     let metrics = metrics::metrics(registry.clone(), authenticator.clone(), certificates.tls.clone());
     serve_metrics(&config, metrics, &shutdown).await?;
     let journal = tokio::spawn(registry.clone().keep_journal(shutdown.clone()));
-    let application =
-        application(&config, registry, authenticator, &certificates, address.port(), &shutdown)?;
+    let access = (authenticator, policy);
+    let application = application(&config, registry, access, &certificates, address.port(), &shutdown)?;
     let tls = certificates.tls.clone().map(|certificate| {
-        tokio::spawn(certificate.clone().watch(shutdown.clone()));
+        let told = |taken| traffic().reloaded(Followed::Certificate, taken);
+        tokio::spawn(certificate.clone().watch(shutdown.clone(), told));
         Arc::new(move || certificate.server_config()) as TlsSource
     });
     let supervised = supervise(&shutdown);
@@ -212,14 +220,14 @@ async fn serve_metrics(
 fn application(
     config: &Config,
     registry: Registry,
-    authenticator: Authenticator,
+    (authenticator, policy): (Authenticator, Policy),
     certificates: &ServedCertificates,
     port: u16,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Router> {
     let (watched, until) = (authenticator.clone(), shutdown.clone());
-    tokio::spawn(async move { watched.watch(until).await });
-    let policy = Policy::new(&config.auth);
+    let told = |taken| traffic().reloaded(Followed::Users, taken);
+    tokio::spawn(async move { watched.watch(until, told).await });
     let readiness = readiness(registry.clone(), certificates.tls.clone());
     let api = api::router(ApiState {
         registry: registry.clone(),
@@ -272,11 +280,15 @@ fn ui_config(
     port: u16,
     session_key: [u8; 32],
 ) -> anyhow::Result<ui::Config> {
-    let read = |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let ca_certificate = certificates.ca_certificate.clone().map(|path| {
+        // One that was never there is a mistake; one that goes is what the page says.
+        std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        anyhow::Ok(Arc::new(move || std::fs::read(&path).ok()) as ui::OfferedCertificate)
+    });
     Ok(ui::Config {
         external_host: config.external_host.clone(),
         listen_port: port,
-        ca_certificate: certificates.ca_certificate.as_deref().map(read).transpose()?,
+        ca_certificate: ca_certificate.transpose()?,
         session_key,
         secure: config.certificates != Certificates::Off,
         certificate_ends: certificates.tls.clone().map(|tls| {

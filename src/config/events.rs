@@ -29,9 +29,17 @@ pub(super) fn events(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<Optio
         }
         targets.push(target);
     }
-    let told = targets.iter().map(|target| format!("{} {}", target.name, target.url)).collect::<Vec<_>>();
+    let told = targets.iter().map(|target| format!("{} {}", target.name, shown(&target.url)));
+    let told = told.collect::<Vec<_>>();
     layers.noted("events.target", told.join(", "));
     Ok(Some(Config { queue, targets }))
+}
+
+/// A URL without what may be a secret in it: many receivers take a token as a parameter.
+fn shown(url: &http::Uri) -> String {
+    let authority = url.authority().map_or("", http::uri::Authority::as_str);
+    let parameters = if url.query().is_some() { "?..." } else { "" };
+    format!("{}://{authority}{}{parameters}", url.scheme_str().unwrap_or_default(), url.path())
 }
 
 fn wrong(key: &'static str, value: &str, expected: &'static str) -> ConfigError {

@@ -45,6 +45,7 @@ pub struct ServerSection {
 #[serde(deny_unknown_fields, default)]
 pub struct StorageSection {
     pub root: Option<PathBuf>,
+    pub must_exist: Option<bool>,
     pub keep_free: Option<String>,
 }
 
@@ -156,6 +157,16 @@ impl ConfigFile {
         let text = std::fs::read_to_string(path)
             .map_err(|source| ConfigError::Read { path: path.to_path_buf(), source })?;
         toml::from_str(&text)
-            .map_err(|error| ConfigError::Parse { path: path.to_path_buf(), message: error.to_string() })
+            .map_err(|error| ConfigError::Parse { path: path.to_path_buf(), message: place(&text, &error) })
     }
+}
+
+/// Where the mistake is and what it is. Not the line itself, which may hold the secret of a URL.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    let Some(before) = error.span().and_then(|span| text.get(..span.start)) else {
+        return error.message().to_owned();
+    };
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+    format!("line {line}, column {column}: {}", error.message())
 }

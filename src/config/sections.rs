@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{Certificates, ConfigError, ConfigFile, Flags, settings::Layers};
+use super::{Certificates, ConfigError, ConfigFile, Flags, file::AccessSection, settings::Layers};
 use crate::{auth, observability, registry, registry::verification, server, storage};
 
 /// The volume. What was in use is remembered beside the htpasswd file.
@@ -24,6 +24,7 @@ pub(super) fn storage(
         "pakhuis-data",
     ));
     config.keep_free = layers.bytes("storage.keep_free", file.storage.keep_free.clone(), "64MiB")?;
+    config.must_exist = layers.switch("storage.must_exist", file.storage.must_exist, false);
     config.remembered_roots = Some(user_file.with_file_name(".pakhuis-roots"));
     Ok(config)
 }
@@ -204,7 +205,15 @@ fn access(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<Vec<auth::Access
         let rule = auth::AccessRule::parse(&section.users, &section.repositories, &section.allow);
         rules.push(rule.map_err(ConfigError::AccessRule)?);
     }
-    layers.count("auth.access", rules.len());
+    let told = |section: &AccessSection| {
+        let list = |names: &[String]| names.join(" ");
+        let AccessSection { users, repositories, allow } = section;
+        format!("{}: {} of {}", list(users), list(allow), list(repositories))
+    };
+    if !file.auth.access.is_empty() {
+        let told: Vec<_> = file.auth.access.iter().map(told).collect();
+        layers.noted("auth.access", told.join("; "));
+    }
     Ok(rules)
 }
 

@@ -186,13 +186,6 @@ impl<'a> Layers<'a> {
         names.iter().map(parse).collect()
     }
 
-    /// How many there are of what the file lists.
-    pub(super) fn count(&mut self, key: &'static str, count: usize) {
-        if count > 0 {
-            self.record(key, format!("{count} rules"), Source::File);
-        }
-    }
-
     /// Something that is on unless a flag, an environment variable or the file switches it off.
     pub(super) fn off_switch(
         &mut self,

@@ -135,11 +135,18 @@ fn targets_of_events_need_a_queue_a_name_and_a_url_without_a_password() {
         ("\"ci\"", "\"../ci\"", "events.target.name"),
         ("https://ci", "ftp://ci", "events.target.url"),
         ("https://ci", "https://user:hush@ci", "events.target.url"),
+        // The parser shows the line that it does not understand.
+        ("https://ci", "https://user:hush@\\ci", "line 5"),
+        ("url =", "hook = \"hush\"\nurl =", "unknown field `hook`"),
     ] {
         let (_directory, flags) = written(&target.replace(from, to));
         let error = load(&flags, &[]).unwrap_err().to_string();
         assert!(error.contains(said) && !error.contains("hush"), "{error}");
     }
+    let (_directory, flags) = written(&target.replace("/hook", "/hook?token=hush"));
+    let settings = load(&flags, &[]).unwrap().settings;
+    let shown = settings.iter().find(|setting| setting.key == "events.target").unwrap();
+    assert_eq!(shown.value, "ci https://ci.example/hook?...");
     let twice = format!("{target}{}", target.split_once("queue\"\n").unwrap().1);
     let (_directory, flags) = written(&twice);
     assert!(load(&flags, &[]).unwrap_err().to_string().contains("no other target has"));

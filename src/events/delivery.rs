@@ -1,6 +1,6 @@
 //! Sends what waits for one target, one event after the other, until it is taken or given up.
 
-use std::{thread, time::Duration};
+use std::{fmt, io, thread, time::Duration};
 
 use super::{
     Target,
@@ -27,9 +27,14 @@ pub(super) fn run(target: &Target, queue: &Queue) {
         let (number, event) = queue.oldest();
         let (bytes, age) = match event {
             Ok(event) => event,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                give_up(target, queue, number, "its file is gone");
+                continue;
+            }
+            // Too many open files, a disk that is away: the next one could not be read either.
             Err(error) => {
-                tracing::error!(target = target.name, %error, "an event in the queue cannot be read");
-                give_up(target, queue, number, "it cannot be read");
+                failures.count(target, &format!("cannot read the queue: {error}"));
+                thread::sleep(failures.pause(target.longest_pause));
                 continue;
             }
         };
@@ -44,7 +49,8 @@ pub(super) fn run(target: &Target, queue: &Queue) {
             Err(error) => {
                 let refused = matches!(error, SendError::Refused(_));
                 failures.count(target, &error);
-                if refused && failures.in_a_row >= ATTEMPTS_REFUSED {
+                failures.refused += u32::from(refused);
+                if failures.refused >= ATTEMPTS_REFUSED {
                     give_up(target, queue, number, "the target refuses it");
                     failures = Failures::default();
                 } else if age >= target.give_up {
@@ -74,10 +80,12 @@ fn give_up(target: &Target, queue: &Queue, number: u64, why: &str) {
 #[derive(Default)]
 struct Failures {
     in_a_row: u32,
+    /// Of these, how often the target said that it does not want the event.
+    refused: u32,
 }
 
 impl Failures {
-    fn count(&mut self, target: &Target, error: &SendError) {
+    fn count(&mut self, target: &Target, error: &impl fmt::Display) {
         if self.in_a_row == 0 {
             tracing::warn!(target = target.name, %error, "events cannot be delivered; they wait");
         }
@@ -88,7 +96,7 @@ impl Failures {
         if self.in_a_row > 0 {
             tracing::info!(target = target.name, failures = self.in_a_row, "events are delivered again");
         }
-        self.in_a_row = 0;
+        *self = Self::default();
     }
 
     fn pause(&self, longest: Duration) -> Duration {

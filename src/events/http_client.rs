@@ -61,10 +61,9 @@ impl Client {
         self.connection = connection;
         match status {
             status if status.is_success() => Ok(()),
-            // Request Timeout, Too Early, Too Many Requests: the same event is welcome later.
-            status if status.is_client_error() && !matches!(status.as_u16(), 408 | 425 | 429) => {
-                Err(SendError::Refused(status))
-            }
+            // It has read the event and will never take it. Any other answer may be that of a proxy, a wrong secret or a
+            // service that is being replaced: the same event may be welcome later.
+            status if matches!(status.as_u16(), 400 | 413 | 415 | 422) => Err(SendError::Refused(status)),
             status => Err(unavailable(format!("the target answers {status}"))),
         }
     }

@@ -10,8 +10,9 @@ use std::{
     os::unix::{fs::OpenOptionsExt as _, net::UnixDatagram},
     path::PathBuf,
     str::FromStr,
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
     thread,
+    time::{Duration, Instant},
 };
 
 use tracing_subscriber::fmt::MakeWriter;
@@ -90,9 +91,16 @@ impl Destination {
     }
 }
 
+/// What the thread that writes is given.
+enum Job {
+    Line(Vec<u8>),
+    /// Answered when all that came before is written.
+    Flush(SyncSender<()>),
+}
+
 /// Gives lines to the thread that writes them.
 #[derive(Clone)]
-pub(super) struct Writer(SyncSender<Vec<u8>>);
+pub(super) struct Writer(SyncSender<Job>);
 
 impl Writer {
     pub(super) fn start(destination: Destination) -> io::Result<Self> {
@@ -100,11 +108,32 @@ impl Writer {
         thread::Builder::new().name("audit".to_owned()).spawn(move || write_all(&destination, &lines))?;
         Ok(Self(sender))
     }
+
+    /// Waits until what was recorded is written, for at most `longest`; whether it is.
+    pub(super) fn flush(&self, longest: Duration) -> bool {
+        let end = Instant::now() + longest;
+        let (done, written) = sync_channel(1);
+        while let Err(TrySendError::Full(_)) = self.0.try_send(Job::Flush(done.clone())) {
+            if Instant::now() >= end {
+                return false;
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        drop(done);
+        written.recv_timeout(end.saturating_duration_since(Instant::now())).is_ok()
+    }
 }
 
-fn write_all(destination: &Destination, lines: &Receiver<Vec<u8>>) {
+fn write_all(destination: &Destination, jobs: &Receiver<Job>) {
     let mut failing = false;
-    while let Ok(line) = lines.recv() {
+    while let Ok(job) = jobs.recv() {
+        let line = match job {
+            Job::Line(line) => line,
+            Job::Flush(done) => {
+                let _ = done.send(());
+                continue;
+            }
+        };
         match destination.write(&line) {
             Ok(()) => failing = false,
             Err(error) => {
@@ -134,7 +163,7 @@ impl io::Write for Line<'_> {
 
 impl Drop for Line<'_> {
     fn drop(&mut self) {
-        if self.0.0.try_send(std::mem::take(&mut self.1)).is_err() {
+        if self.0.0.try_send(Job::Line(std::mem::take(&mut self.1))).is_err() {
             traffic().lost_audit_line();
         }
     }
@@ -163,6 +192,28 @@ mod tests {
         assert_eq!(fs::read_to_string(&path).unwrap(), "two\n");
         assert!(Destination::File(directory.path().join("missing/audit.log")).check().is_err());
         assert!("audit.log".parse::<Destination>().is_err(), "a relative path depends on who starts it");
+    }
+
+    #[test]
+    fn what_waits_is_written_before_the_process_ends() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("audit.log");
+        let writer = Writer::start(Destination::File(path.clone())).unwrap();
+        for number in 0..5000 {
+            writeln!(writer.make_writer(), "{number}").unwrap();
+        }
+        assert!(writer.flush(Duration::from_secs(30)));
+        assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 5000);
+
+        // A FIFO that nobody reads, as a disk that hangs.
+        let fifo = directory.path().join("fifo");
+        let made = std::process::Command::new("mkfifo").arg(&fifo).status().unwrap();
+        assert!(made.success());
+        let writer = Writer::start(Destination::File(fifo)).unwrap();
+        writeln!(writer.make_writer(), "held up").unwrap();
+        let begin = Instant::now();
+        assert!(!writer.flush(Duration::from_millis(100)));
+        assert!(begin.elapsed() < Duration::from_secs(5));
     }
 
     #[test]

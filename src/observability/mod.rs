@@ -9,17 +9,12 @@ mod facts;
 pub mod request_log;
 mod traffic;
 
-use std::{fmt, io::IsTerminal, str::FromStr, sync::OnceLock};
+use std::{fmt, io::IsTerminal, str::FromStr, sync::OnceLock, time::Duration};
 
-use tracing_subscriber::{
-    EnvFilter, Layer, Registry,
-    filter::{ParseError, filter_fn},
-    layer::SubscriberExt as _,
-    reload,
-};
+use tracing_subscriber::{EnvFilter, Layer, Registry, filter::filter_fn, layer::SubscriberExt as _, reload};
 
 pub use facts::{Asked, AuthenticatedUser, Cause, Held, ReceivedBytes};
-pub use traffic::{Traffic, traffic};
+pub use traffic::{Followed, Traffic, traffic};
 
 /// How log lines are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -81,8 +76,6 @@ pub enum LogError {
     Level {
         /// What was given.
         level: String,
-        /// What the parser says.
-        source: ParseError,
     },
     /// The audit log that was asked for cannot be kept.
     #[error("cannot write the audit log {destination}")]
@@ -100,12 +93,38 @@ pub enum LogError {
 /// Changes the level of the log in service.
 static LEVEL: OnceLock<reload::Handle<EnvFilter, Registry>> = OnceLock::new();
 
+/// Writes the audit log, if there is one.
+static AUDIT: OnceLock<audit::Writer> = OnceLock::new();
+
+/// Waits until the audit log has what was recorded, for at most `longest`: before the process ends.
+pub fn flush_audit(longest: Duration) {
+    if let Some(writer) = AUDIT.get()
+        && !writer.flush(longest)
+    {
+        tracing::error!("the last lines of the audit log are lost: its destination does not take them");
+    }
+}
+
 /// Parses a level as [`init`] would.
 ///
 /// # Errors
 /// [`LogError::Level`].
 pub fn parse_level(level: &str) -> Result<EnvFilter, LogError> {
-    EnvFilter::builder().parse(level).map_err(|source| LogError::Level { level: level.to_owned(), source })
+    let wrong = || LogError::Level { level: level.to_owned() };
+    // The filter would take a level that is misspelt for the name of a module, and log nothing.
+    if !level.split(',').all(|directive| is_directive(directive)) {
+        return Err(wrong());
+    }
+    EnvFilter::builder().parse(level).map_err(|_| wrong())
+}
+
+/// A level, or the path of a module and `=` and a level.
+fn is_directive(text: &str) -> bool {
+    const LEVELS: [&str; 6] = ["off", "error", "warn", "info", "debug", "trace"];
+    let (module, level) = text.split_once('=').map_or((None, text), |(module, level)| (Some(module), level));
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | ':');
+    LEVELS.contains(&level.to_ascii_lowercase().as_str())
+        && module.is_none_or(|module| !module.is_empty() && module.chars().all(plain))
 }
 
 /// Logs at another level from now on; nothing happens before [`init`].
@@ -146,6 +165,7 @@ pub fn init(config: &Config) -> Result<(), LogError> {
     };
     let lines = lines.with_filter(filter_fn(move |metadata| !is_record(metadata))).with_filter(level);
     let records = config.audit.clone().map(audit_writer).transpose()?.map(|writer| {
+        let _ = AUDIT.set(writer.clone());
         tracing_subscriber::fmt::layer()
             .json()
             .flatten_event(true)
@@ -169,4 +189,32 @@ pub fn init(config: &Config) -> Result<(), LogError> {
 fn audit_writer(destination: audit::Destination) -> Result<audit::Writer, LogError> {
     let started = destination.check().and_then(|()| audit::Writer::start(destination.clone()));
     started.map_err(|source| LogError::Audit { destination, source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_level_is_none() {
+        for level in
+            ["error", "warn", "INFO", "debug", "trace", "info,pakhuis::storage=debug", "off,hyper=warn"]
+        {
+            assert!(parse_level(level).is_ok(), "{level}");
+        }
+        for level in [
+            "inof",
+            "",
+            "info,",
+            "warning",
+            "pakhuis",
+            "pakhuis=inof",
+            "=info",
+            "info,debgu",
+            "info, hyper=warn",
+            "2",
+        ] {
+            assert!(parse_level(level).is_err(), "{level}");
+        }
+    }
 }

@@ -58,6 +58,39 @@ pub struct Traffic {
     events_dead: Counter,
 }
 
+/// What is followed while the server runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Followed {
+    /// The configuration file.
+    Configuration,
+    /// The certificate and its key.
+    Certificate,
+    /// The htpasswd file.
+    Users,
+}
+
+impl Followed {
+    fn outcome(self, taken: bool) -> What {
+        let what = match self {
+            Self::Configuration => "configuration",
+            Self::Certificate => "certificate",
+            Self::Users => "users",
+        };
+        What { what, outcome: if taken { "taken" } else { "refused" } }
+    }
+}
+
+/// From the start at 0: of a series that begins at 1 no rate is known, and the first refusal would alert nobody.
+fn every_reload() -> Family<What, Counter> {
+    let reloads = Family::default();
+    for what in [Followed::Configuration, Followed::Certificate, Followed::Users] {
+        for taken in [true, false] {
+            let _ = reloads.get_or_create(&what.outcome(taken));
+        }
+    }
+    reloads
+}
+
 /// The counters of this process.
 pub fn traffic() -> &'static Traffic {
     static TRAFFIC: LazyLock<Traffic> = LazyLock::new(Traffic::new);
@@ -85,7 +118,7 @@ impl Traffic {
             received: Family::default(),
             sent: Family::default(),
             errors: Family::default(),
-            reloads: Family::default(),
+            reloads: every_reload(),
             running: AtomicI64::new(0),
             panics: Counter::default(),
             refused_connections: Counter::default(),
@@ -173,9 +206,8 @@ impl Traffic {
     }
 
     /// A changed file was taken, or refused.
-    pub fn reloaded(&self, what: &'static str, taken: bool) {
-        let outcome = if taken { "taken" } else { "refused" };
-        self.reloads.get_or_create(&What { what, outcome }).inc();
+    pub fn reloaded(&self, what: Followed, taken: bool) {
+        self.reloads.get_or_create(&what.outcome(taken)).inc();
     }
 
     pub(super) fn lost_audit_line(&self) {

@@ -24,6 +24,8 @@ pub struct Config {
     /// A file outside the volume that remembers which roots were in use, so that a share that is not mounted is
     /// not taken for a new volume. `None`: not remembered.
     pub remembered_roots: Option<PathBuf>,
+    /// Never make the tree: where there is none, the share is not mounted.
+    pub must_exist: bool,
     /// Bytes that uploads leave free, so that manifests, tags and deletes still work on a volume that is full; of a
     /// small volume at most a twentieth.
     pub keep_free: u64,
@@ -38,6 +40,7 @@ impl Config {
         Self {
             root: root.into(),
             remembered_roots: None,
+            must_exist: false,
             keep_free: 64 << 20,
             upload_takeover_after: Duration::from_secs(120),
         }
@@ -64,6 +67,10 @@ pub enum OpenError {
         "there is no registry in {}: neither v2 nor docker/registry/v2 is there; is the share mounted? Name the directory that the server uses with --storage DIR, or its configuration with --config FILE", .root.display()
     )]
     NoTree { root: PathBuf },
+    #[error(
+        "there is no registry in {}: neither v2 nor docker/registry/v2 is there; is the share mounted? To start with an empty registry there, make {}", .root.display(), .root.join(DEEP_V2).join("repositories").display()
+    )]
+    MustExist { root: PathBuf },
     #[error("cannot open the storage {}", .root.display())]
     Storage { root: PathBuf, source: StorageError },
     #[error("cannot read or write {}", .path.display())]
@@ -83,6 +90,7 @@ impl Storage {
         config.root = absolute(&config.root);
         let v2 = match find_tree(&config.root)? {
             Some(v2) => v2,
+            None if config.must_exist => return Err(OpenError::MustExist { root: config.root }),
             None => {
                 refuse_if_remembered(&config)?;
                 config.root.join(DEEP_V2)
@@ -99,7 +107,9 @@ impl Storage {
         storage.complete_tree()?;
         storage.settled = Settled::of(storage.layout.v2());
         storage.settle_tree()?;
-        if let Err(error) = remember(&storage.config) {
+        if let Err(error) = remember(&storage.config)
+            && !storage.config.must_exist
+        {
             // An account that may only read its configuration serves all the same.
             tracing::warn!(%error, "a share that is not mounted will not be noticed: cannot note that this storage is in use");
         }

@@ -16,6 +16,7 @@ use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::version::{TLS12, TLS13};
 use time::OffsetDateTime;
+use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -64,6 +65,7 @@ pub fn load(config: &Config) -> Result<ReloadingCertificate, TlsError> {
         current,
         server_config: Arc::new(server_config),
         last_look: Mutex::new(LastLook { accepted: contents.map(|contents| contents.mark()), refused: None }),
+        at_once: Notify::new(),
     })
 }
 
@@ -74,6 +76,7 @@ pub struct ReloadingCertificate {
     current: Arc<CurrentIdentity>,
     server_config: Arc<ServerConfig>,
     last_look: Mutex<LastLook>,
+    at_once: Notify,
 }
 
 /// What one look at the files came to.
@@ -98,10 +101,16 @@ impl ReloadingCertificate {
         self.current.0.load().facts().clone()
     }
 
+    /// Looks at the files now, as far as they are followed.
+    pub fn look_at_once(&self) {
+        self.at_once.notify_one();
+    }
+
     /// Follows the files until `shutdown` is cancelled. Reads on blocking threads, never on this task.
     ///
-    /// A pair that cannot be used leaves the old one in service and is logged once.
-    pub async fn watch(self: Arc<Self>, shutdown: CancellationToken) {
+    /// A pair that cannot be used leaves the old one in service and is logged once. `told` hears whether a new one was
+    /// taken.
+    pub async fn watch(self: Arc<Self>, shutdown: CancellationToken, told: impl Fn(bool)) {
         let mut ticks = interval(self.config.poll_interval.max(Duration::from_millis(1)));
         // A share that hangs for a minute must not be followed by a burst of reads.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
@@ -109,13 +118,21 @@ impl ReloadingCertificate {
             tokio::select! {
                 () = shutdown.cancelled() => return,
                 _ = ticks.tick() => {}
+                () = self.at_once.notified() => {}
             }
             let this = Arc::clone(&self);
             let look = spawn_blocking(move || this.look());
             // A read that hangs on a dead share must not hold up the shutdown either.
             tokio::select! {
                 () = shutdown.cancelled() => return,
-                look = look => if let Ok(look) = look { self.report(&look) },
+                look = look => if let Ok(look) = look {
+                    self.report(&look);
+                    match look {
+                        Look::Swapped => told(true),
+                        Look::Refused(_) => told(false),
+                        Look::Unchanged | Look::Suspect => {}
+                    }
+                },
             }
         }
     }

@@ -32,7 +32,7 @@ pub(super) struct HelpPage {
 pub(super) async fn show(State(ui): State<Arc<Ui>>, visitor: Visitor) -> Response {
     visitor.answer(Ok(HelpPage {
         frame: visitor.frame.clone(),
-        fingerprint: ui.authority.as_ref().map(|authority| authority.fingerprint.clone()),
+        fingerprint: Authority::offered(&ui).await.map(|authority| authority.fingerprint),
         scheme: if ui.config.secure { "https" } else { "http" },
         sign_in_required: ui.authenticator.requires_sign_in(),
     }))
@@ -40,12 +40,12 @@ pub(super) async fn show(State(ui): State<Arc<Ui>>, visitor: Visitor) -> Respons
 
 /// The certificate of the authority, as a download.
 pub(super) async fn authority(State(ui): State<Arc<Ui>>, visitor: Visitor) -> Response {
-    let Some(authority) = &ui.authority else { return visitor.fail(Failure::NotFound) };
+    let Some(authority) = Authority::offered(&ui).await else { return visitor.fail(Failure::NotFound) };
     let headers = [
         (header::CONTENT_TYPE, "application/x-x509-ca-cert"),
         (header::CONTENT_DISPOSITION, "attachment; filename=\"ca.crt\""),
     ];
-    (headers, authority.pem.clone()).into_response()
+    (headers, authority.pem).into_response()
 }
 
 /// The certificate that clients must trust.
@@ -56,6 +56,13 @@ pub(super) struct Authority {
 }
 
 impl Authority {
+    /// The one to offer now: it changes with the certificate, without a restart.
+    async fn offered(ui: &Ui) -> Option<Self> {
+        let read = ui.config.ca_certificate.clone()?;
+        let pem = tokio::task::spawn_blocking(move || read()).await.ok()??;
+        Self::new(&pem)
+    }
+
     /// The first certificate in `pem`; whatever else is there, a key above all, is left out.
     pub(super) fn new(pem: &[u8]) -> Option<Self> {
         const BEGIN: &str = "-----BEGIN CERTIFICATE-----";

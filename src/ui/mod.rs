@@ -58,8 +58,8 @@ pub struct Config {
     pub external_host: Option<String>,
     /// Port listened on, for the address shown when neither is known.
     pub listen_port: u16,
-    /// The certificate of the private authority, in PEM, for download. Nothing but certificates is given out.
-    pub ca_certificate: Option<Vec<u8>>,
+    /// The certificate of the private authority, for download. Nothing but certificates is given out.
+    pub ca_certificate: Option<OfferedCertificate>,
     /// Seals session cookies. The same on every server of a volume, kept on it, and secret.
     pub session_key: [u8; 32],
     /// Whether browsers reach this server by HTTPS.
@@ -72,6 +72,9 @@ pub struct Config {
 
 /// Tells others what was deleted; done when that cannot get lost.
 pub type TellDeletion = Arc<dyn Fn(JournalEntry) -> Pin<Box<dyn Future<Output = ()> + Send>> + Send + Sync>;
+
+/// Reads the certificate of the authority as it is now, in PEM; blocks.
+pub type OfferedCertificate = Arc<dyn Fn() -> Option<Vec<u8>> + Send + Sync>;
 
 /// Says when the certificate in use ends.
 pub type CertificateEnds = Arc<dyn Fn() -> Option<SystemTime> + Send + Sync>;
@@ -98,7 +101,7 @@ impl fmt::Debug for Config {
         f.debug_struct("Config")
             .field("external_host", &self.external_host)
             .field("listen_port", &self.listen_port)
-            .field("ca_certificate", &self.ca_certificate.as_ref().map(Vec::len))
+            .field("ca_certificate", &self.ca_certificate.is_some())
             .field("secure", &self.secure)
             .finish_non_exhaustive()
     }
@@ -124,7 +127,6 @@ struct Ui {
     policy: Policy,
     config: Config,
     sealer: Sealer,
-    authority: Option<help::Authority>,
     started: SystemTime,
 }
 
@@ -166,7 +168,6 @@ pub fn router(state: UiState) -> Router {
         authenticator,
         policy,
         sealer: Sealer::new(config.session_key),
-        authority: config.ca_certificate.as_deref().and_then(help::Authority::new),
         config,
         started: SystemTime::now(),
     });

@@ -89,10 +89,10 @@ async fn a_server_with_tls_tells_of_its_certificate_and_of_a_refused_file() {
     assert!(tokio::task::block_in_place(|| wait_until(Duration::from_secs(15), refused)));
     let metrics = reqwest::get(format!("http://{free}/metrics")).await.expect("an answer");
     let metrics = metrics.text().await.expect("text");
-    assert!(
-        metrics.contains("pakhuis_reloads_total{what=\"configuration\",outcome=\"refused\"} 1\n"),
-        "{metrics}"
-    );
+    for (what, refused) in [("configuration", 1), ("certificate", 0), ("users", 0)] {
+        let line = format!("pakhuis_reloads_total{{what=\"{what}\",outcome=\"refused\"}} {refused}\n");
+        assert!(metrics.contains(&line), "{line} {metrics}");
+    }
     let line = metrics.lines().find(|line| line.starts_with("pakhuis_certificate_expiry_timestamp_seconds "));
     let expiry: f64 = line.and_then(|line| line.split(' ').nth(1)?.parse().ok()).expect("a number");
     let now = std::time::SystemTime::UNIX_EPOCH.elapsed().expect("after 1970").as_secs_f64();

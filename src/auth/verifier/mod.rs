@@ -24,6 +24,7 @@ use std::{
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
 use sha2::{Digest as _, Sha256};
+use tokio::sync::Notify;
 
 pub use change_password::ChangeError;
 
@@ -75,6 +76,8 @@ struct Gate {
     rejected: AtomicU64,
     requests: Concurrency<UserName>,
     max_requests_per_user: AtomicUsize,
+    /// Wakes whoever follows the file.
+    at_once: Notify,
 }
 
 /// The right of one request to be worked on; given back on drop.
@@ -119,6 +122,7 @@ impl Authenticator {
             rejected: AtomicU64::new(0),
             requests: Concurrency::default(),
             max_requests_per_user: AtomicUsize::new(config.max_requests_per_user),
+            at_once: Notify::new(),
             file,
             config,
         };

@@ -26,7 +26,7 @@ pub(super) struct Loaded {
 
 enum State {
     /// Read, with this text; an absent file has no users.
-    Read { users: Users, text: Option<Vec<u8>> },
+    Read { users: Users, text: Option<Vec<u8>>, whole: bool },
     /// It cannot be read, and what was read last is too old to rely on.
     Unavailable,
 }
@@ -51,6 +51,11 @@ impl Loaded {
         }
     }
 
+    /// Whether every line of the file could be used.
+    fn is_whole(&self) -> bool {
+        matches!(&self.state, State::Read { whole: true, .. })
+    }
+
     pub(super) fn stand_in(&self) -> &PasswordHash {
         &self.stand_in
     }
@@ -63,11 +68,12 @@ impl Loaded {
             Some(_) => tracing::info!(%file, users = users.len(), "read the user file"),
             None => tracing::warn!(%file, "there is no user file; nobody can sign in"),
         }
+        let whole = problems.is_empty() && text.is_some();
         for problem in problems {
             tracing::warn!(%file, "{problem}");
         }
         let stand_in = PasswordHash::stand_in(users.usual_cost().unwrap_or(usual_cost));
-        Self { state: State::Read { users, text }, stand_in }
+        Self { state: State::Read { users, text, whole }, stand_in }
     }
 
     fn unavailable(usual_cost: u32) -> Self {
@@ -80,16 +86,25 @@ impl Loaded {
 }
 
 impl Authenticator {
+    /// Reads the file now, as far as it is followed.
+    pub fn look_at_once(&self) {
+        if let Some(gate) = &self.gate {
+            gate.at_once.notify_one();
+        }
+    }
+
     /// Follows the htpasswd file until `shutdown`. To be spawned once, beside the server.
     ///
     /// A change counts after [`poll_interval`](crate::auth::Config::poll_interval), also for credentials that
     /// were proven before. An absent file has no users. While the file cannot be read, also because the file
     /// server hangs, the users last read remain for
     /// [`read_error_grace`](crate::auth::Config::read_error_grace); then nobody gets in until it can be read.
-    pub async fn watch(&self, shutdown: CancellationToken) {
+    ///
+    /// `told` hears of each change whether it was taken whole, and `false` when the file cannot be read any more.
+    pub async fn watch(&self, shutdown: CancellationToken, told: impl Fn(bool)) {
         let follow = async {
             match &self.gate {
-                Some(gate) => follow(gate).await,
+                Some(gate) => follow(gate, told).await,
                 None => std::future::pending().await,
             }
         };
@@ -100,11 +115,14 @@ impl Authenticator {
     }
 }
 
-async fn follow(gate: &Arc<Gate>) {
+async fn follow(gate: &Arc<Gate>, told: impl Fn(bool)) {
     let mut last_read = Instant::now();
     let mut failing = false;
     loop {
-        tokio::time::sleep(gate.config.poll_interval).await;
+        tokio::select! {
+            () = tokio::time::sleep(gate.config.poll_interval) => {}
+            () = gate.at_once.notified() => {}
+        }
         let file = gate.file.clone();
         let mut reading = tokio::task::spawn_blocking(move || read(&file));
         let deadline = (last_read + gate.config.read_error_grace).into();
@@ -121,6 +139,7 @@ async fn follow(gate: &Arc<Gate>) {
                 last_read = Instant::now();
                 if !gate.loaded.load().has_text(text.as_deref()) {
                     let loaded = Loaded::of(&gate.file, text, gate.config.bcrypt_cost);
+                    told(loaded.is_whole());
                     gate.loaded.store(Arc::new(loaded));
                 } else if failing {
                     tracing::info!(file = %gate.file.display(), "the user file can be read again");
@@ -129,6 +148,7 @@ async fn follow(gate: &Arc<Gate>) {
             }
             Err(error) => {
                 if !failing {
+                    told(false);
                     let grace = gate.config.read_error_grace;
                     tracing::warn!(file = %gate.file.display(), %error, ?grace, "cannot read the user file");
                 }

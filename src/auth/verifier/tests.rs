@@ -56,7 +56,7 @@ impl Fixture {
         let shutdown = CancellationToken::new();
         let authenticator = self.authenticator.clone();
         let token = shutdown.clone();
-        tokio::spawn(async move { authenticator.watch(token).await });
+        tokio::spawn(async move { authenticator.watch(token, |_| ()).await });
         shutdown.drop_guard()
     }
 
@@ -277,6 +277,29 @@ async fn watching_ends_with_the_server() {
         let shutdown = CancellationToken::new();
         let authenticator = Authenticator::open(config).unwrap();
         shutdown.cancel();
-        tokio::time::timeout(Duration::from_secs(5), authenticator.watch(shutdown)).await.unwrap();
+        tokio::time::timeout(Duration::from_secs(5), authenticator.watch(shutdown, |_| ())).await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn the_file_is_read_at_once_when_asked_for_and_each_change_is_told() {
+    let fixture = Fixture::with(|config| config.poll_interval = Duration::from_secs(3600));
+    let heard = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let (authenticator, ears) = (fixture.authenticator.clone(), heard.clone());
+    let shutdown = CancellationToken::new();
+    let token = shutdown.clone();
+    let watching = async move { authenticator.watch(token, |taken| ears.lock().unwrap().push(taken)).await };
+    let (_guard, _watching) = (shutdown.drop_guard(), tokio::spawn(watching));
+    htpasswd::set_password(&fixture.file, &ana(), &hash("other", 4)).unwrap();
+    fixture.authenticator.look_at_once();
+    fixture.until("other", Ok(Identity::User(ana()))).await;
+    let text = fs::read_to_string(&fixture.file).unwrap();
+    fs::write(&fixture.file, format!("{text}bob:plain text\n")).unwrap();
+    fixture.authenticator.look_at_once();
+    let begin = Instant::now();
+    while heard.lock().unwrap().len() < 2 {
+        assert!(begin.elapsed() < Duration::from_secs(5));
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert_eq!(*heard.lock().unwrap(), [true, false]);
 }

@@ -180,6 +180,7 @@ fn log(written: &mut Written, without: &mut Vec<String>) -> String {
     let level = written.take("log.level").or_else(|| written.take("loglevel"));
     let level = level.map(|level| match level.as_str() {
         "panic" | "fatal" => "error".to_owned(),
+        "warning" => "warn".to_owned(),
         _ => level,
     });
     let quiet = written.take_switch("log.accesslog.disabled").unwrap_or(false);
@@ -211,7 +212,7 @@ fn events(written: &mut Written, without: &mut Vec<String>) -> String {
         let name = take("name").unwrap_or_else(|| format!("endpoint-{number}"));
         let name: String =
             name.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' }).collect();
-        let url = take("url");
+        let url = take("url").map(|url| without_user(&url, &prefix, without));
         let timeout = take("timeout").and_then(|text| seconds(&text));
         let pause = take("backoff").and_then(|text| seconds(&text));
         take("threshold");
@@ -246,6 +247,17 @@ fn events(written: &mut Written, without: &mut Vec<String>) -> String {
         return toml;
     }
     format!("\n[events]\nqueue = \"/var/lib/pakhuis/events\"\n{toml}")
+}
+
+/// A URL without the user and the password that registry:2 takes from it.
+fn without_user(url: &str, prefix: &str, without: &mut Vec<String>) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    let authority = rest.find(['/', '?', '#']).unwrap_or(rest.len());
+    let Some(at) = rest[..authority].rfind('@') else { return url.to_owned() };
+    without.push(format!(
+        "{prefix}.url: its user and password are left out; requests are signed instead: give the target a secret_file"
+    ));
+    format!("{scheme}://{}", &rest[at + 1..])
 }
 
 /// A duration of Go, rounded up to seconds: `1m30s`, `500ms`, or nanoseconds without a unit.

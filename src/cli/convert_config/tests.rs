@@ -48,7 +48,7 @@ http:
 notifications:
   endpoints:
     - name: ci server
-      url: https://ci.dccn.nl/hook
+      url: https://registry:a-third-secret@ci.dccn.nl/hook
       headers:
         Authorization: [Bearer another-secret]
       timeout: 500ms
@@ -97,6 +97,7 @@ fn a_whole_configuration_means_the_same_afterwards() {
     let target = &events.targets[0];
     assert_eq!((target.name.as_str(), target.timeout.as_secs(), target.blobs), ("ci-server", 1, false));
     assert_eq!(target.actions.len(), 3, "all but pull");
+    assert_eq!(target.url, "https://ci.dccn.nl/hook");
 
     let named = |part: &str| conversion.without_equivalent.iter().any(|line| line.starts_with(part));
     for part in [
@@ -104,13 +105,16 @@ fn a_whole_configuration_means_the_same_afterwards() {
         "storage.maintenance.uploadpurging.enabled",
         "http.headers.x-other",
         "notifications.endpoints.0.headers",
+        "notifications.endpoints.0.url",
     ] {
         assert!(named(part), "{part} is not in {:#?}", conversion.without_equivalent);
         assert!(conversion.toml.contains(&format!("# no equivalent: {part}")));
     }
     assert!(conversion.toml.contains("# not needed: http.secret:"));
     let everything = format!("{conversion:?}");
-    assert!(!everything.contains("a-secret-of") && !everything.contains("another-secret"), "{everything}");
+    for secret in ["a-secret-of", "another-secret", "a-third-secret"] {
+        assert!(!everything.contains(secret), "{everything}");
+    }
 }
 
 #[test]

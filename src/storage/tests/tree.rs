@@ -78,3 +78,15 @@ fn a_share_that_goes_away_is_an_error_and_nothing_is_written_elsewhere() {
     fs::rename(&away, &root).unwrap();
     assert_eq!(volume.storage.blob_size(&repository(), &digest).unwrap(), Some(5));
 }
+
+#[test]
+fn a_volume_that_must_exist_is_never_made() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = Config { must_exist: true, ..Config::new(directory.path()) };
+    let error = Storage::open(config.clone()).unwrap_err().to_string();
+    assert!(error.contains("is the share mounted?"), "{error}");
+    assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    fs::create_dir_all(directory.path().join("docker/registry/v2/repositories")).unwrap();
+    Storage::open(config.clone()).unwrap().check_writable().unwrap();
+    Storage::open(config).unwrap();
+}

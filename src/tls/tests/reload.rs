@@ -19,7 +19,7 @@ async fn live_connections_survive_the_swap_and_new_ones_see_the_new_certificate(
     let (directory, files) = started();
     let reloading = Arc::new(load(&config(&files)).unwrap());
     let shutdown = CancellationToken::new();
-    let watching = tokio::spawn(Arc::clone(&reloading).watch(shutdown.clone()));
+    let watching = tokio::spawn(Arc::clone(&reloading).watch(shutdown.clone(), |_| ()));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     // An echo server, as long as the test lives.
@@ -122,4 +122,24 @@ fn new_contents_of_the_same_size_and_time_are_noticed() {
         fs::File::options().write(true).open(path).unwrap().set_modified(time).unwrap();
     }
     assert_eq!(reloading.look(), Look::Swapped);
+}
+
+#[tokio::test]
+async fn the_files_are_read_at_once_when_asked_for_and_a_new_pair_is_told() {
+    let (directory, files) = started();
+    let slow = Config { poll_interval: Duration::from_secs(3600), ..config(&files) };
+    let reloading = Arc::new(load(&slow).unwrap());
+    let (told, mut heard) = tokio::sync::mpsc::unbounded_channel();
+    let shutdown = CancellationToken::new();
+    let told = move |taken| told.send(taken).unwrap();
+    let watching = tokio::spawn(Arc::clone(&reloading).watch(shutdown.clone(), told));
+    // The first look, at the start, is over.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    renew(directory.path(), &renewal()).unwrap();
+    reloading.look_at_once();
+    let heard = tokio::time::timeout(Duration::from_secs(5), heard.recv()).await;
+    assert_eq!(heard.unwrap(), Some(true));
+    assert_eq!(reloading.facts(), read_facts(&files.certificate).unwrap());
+    shutdown.cancel();
+    watching.await.unwrap();
 }

@@ -9,6 +9,9 @@ use crate::support::docker_engine::DockerEngine;
 use crate::support::sandbox::wait_until;
 use crate::support::{Options, TestServer, fingerprint, pakhuis, run};
 
+/// The authority and what it signed.
+const CERTIFICATES: [&str; 4] = ["ca.crt", "ca.key", "server.key", "server.crt"];
+
 struct Node<'a> {
     server: &'a TestServer,
     engine: DockerEngine,
@@ -44,16 +47,32 @@ impl Node<'_> {
         accepted[0]
     }
 
-    /// Puts a certificate and its key in the place of those in service.
+    /// Puts an authority and what it made in the place of those in service, as docs/operations.md says.
     #[track_caller]
     fn serve(&self, certificates: &Path) {
+        self.sees_a_new_certificate(|| {
+            for name in CERTIFICATES {
+                let new = self.server.directory().join("new");
+                fs::copy(certificates.join(name), &new).expect("a copy");
+                fs::rename(new, self.server.directory().join("certs").join(name)).expect("a file");
+            }
+        });
+    }
+
+    /// Makes another certificate where those in service are.
+    #[track_caller]
+    fn renew(&self) {
+        let directory = self.server.directory().join("certs");
+        self.sees_a_new_certificate(|| {
+            run(pakhuis().args(["cert", "generate", "--directory"]).arg(directory));
+        });
+    }
+
+    #[track_caller]
+    fn sees_a_new_certificate(&self, change: impl FnOnce()) {
         let said = || self.server.log().matches("new certificate in service").count();
         let before = said();
-        for name in ["server.key", "server.crt"] {
-            let new = self.server.directory().join("new");
-            fs::copy(certificates.join(name), &new).expect("a copy");
-            fs::rename(new, self.server.directory().join("certs").join(name)).expect("a file");
-        }
+        change();
         assert!(wait_until(Duration::from_secs(10), || said() > before), "the certificate is not served");
     }
 }
@@ -103,13 +122,17 @@ fn trusts_by_file_and_by_fetch_and_through_a_change_of_the_authority() {
     assert!(node.accepts(), "the new certificate, with both trusted");
     node.trusts(&[&host, &new_ca, &new_mark]);
     assert!(node.accepts(), "the new certificate, with the new one trusted");
+    node.renew();
+    assert!(node.accepts(), "the next certificate, which the new one signed too");
+    let said = node.trusts(&[&host, "--fetch", &new_mark]);
+    assert_eq!(said.iter().filter(|line| line.starts_with("unchanged:")).count(), 4, "given out: {said:?}");
     node.serve(&old);
     assert!(!node.accepts(), "the old authority is trusted no longer");
 }
 
 fn copy_certificates(server: &TestServer, to: &Path) {
     fs::create_dir(to).expect("a directory");
-    for name in ["ca.crt", "server.crt", "server.key"] {
+    for name in CERTIFICATES {
         fs::copy(server.directory().join("certs").join(name), to.join(name)).expect("a copy");
     }
 }

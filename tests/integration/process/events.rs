@@ -203,6 +203,35 @@ async fn a_target_gets_what_it_asks_for_and_what_it_refuses_for_good_becomes_a_d
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn an_event_waits_for_a_target_that_forbids_it_and_behind_one_that_cannot_be_read() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let queue = directory.path().join("queue/ci");
+    // As a disk that fails: what is there cannot be read.
+    let unreadable = queue.join("00000000000000000001.json");
+    std::fs::create_dir_all(&unreadable).unwrap();
+    let more = "longest_pause = \"1s\"";
+    let server = Served::start(
+        &configuration(directory.path(), &[("ci", address, "")]).replace(more, "longest_pause = \"0s\""),
+    );
+    let asked = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let counted = asked.clone();
+    // More often than an event is offered that its target does not want.
+    let receiver = Receiver::new(move |_| match counted.fetch_add(1, std::sync::atomic::Ordering::Relaxed) {
+        0..20 => StatusCode::FORBIDDEN,
+        _ => StatusCode::OK,
+    });
+    let _listening = receiver.listen(address);
+    server.push("team/app", "1").await;
+    wait_for("it is told", || server.log().contains("cannot read the queue"));
+    let dead = || std::fs::read_dir(queue.join("dead")).unwrap().count();
+    assert_eq!((receiver.got().len(), dead()), (0, 0), "nothing passes it by, and nothing is buried");
+    std::fs::remove_dir(&unreadable).unwrap();
+    wait_for("the event", || receiver.got().len() == 1);
+    assert_eq!(dead(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_on_pages_is_told_too() {
     let directory = tempfile::tempdir().unwrap();
     let address = free_address();

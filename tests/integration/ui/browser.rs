@@ -40,7 +40,7 @@ pub(crate) fn pages_of(registry: &Registry, config: auth::Config) -> Router {
         authenticator: Authenticator::open(config).unwrap(),
         policy,
         config: ui::Config {
-            ca_certificate: Some(ca.to_vec()),
+            ca_certificate: Some(std::sync::Arc::new(move || Some(ca.to_vec()))),
             session_key: KEY,
             certificate_ends: Some(Arc::new(move || Some(in_a_year))),
             ..ui::Config::default()
