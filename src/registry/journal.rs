@@ -4,11 +4,12 @@
 //! other servers are read as they grow. The newest entries are kept in memory. A crash may lose the last second.
 
 mod entry;
+mod following;
 mod memory;
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -21,13 +22,11 @@ use self::{entry::day_of, memory::Memory};
 use super::{Registry, RegistryError, blocking::Work};
 use crate::{
     oci::{Digest, RepositoryName, Tag},
-    storage::{JournalFile, Storage, StorageError},
+    storage::{Storage, StorageError},
 };
 
 /// How often new entries are written.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// How often the files of other servers are looked at, when somebody looks at pages.
-const FOLLOW_EVERY: Duration = Duration::from_secs(2);
 /// How long entries are kept on the volume, in days.
 const KEPT_DAYS: usize = 400;
 /// Most entries that wait to be written: more are lost, and that is logged.
@@ -36,11 +35,15 @@ const MAX_WAITING: usize = 20_000;
 const SUMMARIES_A_TURN: usize = 100;
 /// Failed sign-ins noted a minute: a flood of them must not fill the volume.
 const FAILURES_A_MINUTE: u32 = 60;
+/// What the name of a file ends with that holds failed sign-ins alone: of these only the end is read.
+const FAILURES: &str = "-failures";
 
 /// The journal of one process.
 pub(super) struct Journal {
     writer: String,
     state: Mutex<State>,
+    /// Held by who reads what other servers wrote.
+    reading: Arc<tokio::sync::Mutex<()>>,
 }
 
 #[derive(Default)]
@@ -50,13 +53,22 @@ struct State {
     /// How far each file of another process has been read.
     read: BTreeMap<(String, String), u64>,
     followed: Option<Instant>,
+    /// Whether it was read to its end once.
     is_whole: bool,
+    /// The oldest day in which other servers may have written since it was read last.
+    since: Option<String>,
     minute: Option<(Instant, u32)>,
 }
 
 impl Journal {
     pub(super) fn new() -> Self {
-        Self { writer: Uuid::new_v4().simple().to_string(), state: Mutex::default() }
+        Self { writer: Uuid::new_v4().simple().to_string(), state: Mutex::default(), reading: Arc::default() }
+    }
+
+    /// Whether all of it was read a moment ago.
+    fn is_fresh(&self) -> bool {
+        let state = self.lock();
+        state.is_whole && state.followed.is_some_and(|at| at.elapsed() < following::FOLLOW_EVERY)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -93,16 +105,17 @@ impl Registry {
         if entries.is_empty() {
             return;
         }
-        let mut days: BTreeMap<String, Vec<u8>> = BTreeMap::new();
+        let writer = &self.inner.journal.writer;
+        let mut files: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
         for entry in &entries {
-            days.entry(day_of(entry.at)).or_default().extend(entry.line());
+            let kind = if entry.action == Action::SignInFailed { FAILURES } else { "" };
+            files.entry((day_of(entry.at), format!("{writer}{kind}"))).or_default().extend(entry.line());
         }
         let pushes = entries.iter().filter(|entry| entry.action == Action::Push);
         let pushed = pushes.filter_map(|entry| Some((entry.repository.clone()?, entry.now.clone()?)));
         let pushed: Vec<_> = pushed.take(SUMMARIES_A_TURN).collect();
-        let writer = self.inner.journal.writer.clone();
         let write = move |storage: &Storage| {
-            for (day, lines) in days {
+            for ((day, writer), lines) in files {
                 if storage.append_journal(&day, &writer, &lines)? {
                     forget_old(storage)?;
                 }
@@ -135,8 +148,7 @@ impl Registry {
         }
     }
 
-    /// The newest entries that `wanted` takes, the newest first, and whether there are more. `Ok` with what is known when
-    /// the volume does not answer.
+    /// The newest entries that `wanted` takes, the newest first, and whether there are more.
     pub async fn journal(
         &self,
         skip: usize,
@@ -144,9 +156,10 @@ impl Registry {
         wanted: impl Fn(&JournalEntry) -> bool,
     ) -> Result<(Vec<JournalEntry>, bool), RegistryError> {
         self.follow_journal().await?;
-        let state = self.inner.journal.lock();
-        let mut found = state.memory.newest().filter(|entry| wanted(entry)).skip(skip);
-        let entries: Vec<_> = found.by_ref().take(limit).cloned().collect();
+        // Pushes wait for the lock: what is wanted is found without it.
+        let all = self.inner.journal.lock().memory.newest();
+        let mut found = all.iter().filter(|entry| wanted(entry)).skip(skip);
+        let entries: Vec<_> = found.by_ref().take(limit).map(|entry| JournalEntry::clone(entry)).collect();
         Ok((entries, found.next().is_some()))
     }
 
@@ -168,66 +181,6 @@ impl Registry {
         let state = self.inner.journal.lock();
         tags.iter().map(|tag| state.memory.last_move(repository, tag).cloned()).collect()
     }
-
-    /// Reads what other servers have written since the last look, unless that was a moment ago.
-    pub(super) async fn follow_journal(&self) -> Result<(), RegistryError> {
-        {
-            let mut state = self.inner.journal.lock();
-            if state.followed.is_some_and(|at| at.elapsed() < FOLLOW_EVERY) {
-                return Ok(());
-            }
-            state.followed = Some(Instant::now());
-        }
-        let registry = self.clone();
-        self.storage(Work::Lookup, move |storage| registry.follow(storage)).await
-    }
-
-    fn follow(&self, storage: &Storage) -> Result<(), StorageError> {
-        let is_first = !self.inner.journal.lock().is_whole;
-        let mut room = memory::CAPACITY;
-        // What is being written may be of the day before.
-        let days = storage.journal_days()?.into_iter().take(if is_first { usize::MAX } else { 2 });
-        for day in days {
-            for file in storage.journal_files(&day)? {
-                if file.writer != self.inner.journal.writer {
-                    room = room.saturating_sub(self.take_new(storage, &file, !is_first)?);
-                }
-            }
-            if room == 0 {
-                break;
-            }
-        }
-        let mut state = self.inner.journal.lock();
-        state.is_whole = true;
-        state.memory.sort();
-        Ok(())
-    }
-
-    /// Takes the entries of a file that were not there before.
-    fn take_new(&self, storage: &Storage, file: &JournalFile, is_news: bool) -> Result<usize, StorageError> {
-        let key = (file.day.clone(), file.writer.clone());
-        let mut offset = self.inner.journal.lock().read.get(&key).copied().unwrap_or_default();
-        let mut taken = 0;
-        while offset < file.size {
-            let bytes = storage.read_journal(file, offset)?;
-            if bytes.is_empty() {
-                break;
-            }
-            offset += bytes.len() as u64;
-            let entries: Vec<_> =
-                bytes.split(|byte| *byte == b'\n').filter_map(JournalEntry::parse).collect();
-            taken += entries.len();
-            let mut state = self.inner.journal.lock();
-            for entry in entries {
-                if let (true, Some(repository), Some(tag)) = (is_news, &entry.repository, &entry.tag) {
-                    self.inner.overviews.touch(repository, tag);
-                }
-                state.memory.add(entry);
-            }
-            state.read.insert(key.clone(), offset);
-        }
-        Ok(taken)
-    }
 }
 
 impl State {
@@ -243,6 +196,11 @@ impl State {
             }
         }
     }
+}
+
+/// Whether a file is one of those that a process writes.
+fn is_of(file: &str, writer: &str) -> bool {
+    file.strip_prefix(writer).is_some_and(|rest| rest.is_empty() || rest == FAILURES)
 }
 
 fn forget_old(storage: &Storage) -> Result<(), StorageError> {
