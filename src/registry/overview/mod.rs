@@ -8,15 +8,16 @@
 mod catalogue;
 mod manifest_view;
 mod namespaces;
+mod reading;
 mod repository_view;
+mod touched;
 mod usage;
 mod version_order;
 
 use std::{
-    collections::{HashMap, HashSet, hash_map::RandomState},
+    collections::hash_map::RandomState,
     hash::BuildHasher,
     sync::{Arc, Mutex, PoisonError},
-    time::Instant,
 };
 
 use moka::sync::Cache;
@@ -27,31 +28,21 @@ pub use namespaces::{Namespace, Namespaces};
 pub use repository_view::{RepositoryView, TagOrder, TagView};
 pub use usage::{Known, LayerUse, RepositoryBytes, StorageReport};
 
-use self::catalogue::CatalogueState;
+use self::{reading::CatalogueState, touched::Touched};
 use super::{JournalEntry, Registry, RegistryError, blocking::Work, summaries::Summarizer};
 use crate::{
     oci::{RepositoryName, Tag},
     storage::{Storage, StorageError},
 };
 
-/// Repositories of which changes are remembered; beyond that all of each is read again.
-const MAX_TOUCHED: usize = 4096;
-
 /// What is known of each repository.
 pub(super) struct Overviews {
     views: Cache<RepositoryName, Arc<RepositoryView>>,
-    touched: Mutex<Touched>,
+    touched: Touched,
     /// Two do not read the same repository at once.
     locks: [Mutex<()>; 32],
     hasher: RandomState,
     catalogue: CatalogueState,
-}
-
-#[derive(Default)]
-struct Touched {
-    tags: HashMap<RepositoryName, HashSet<Tag>>,
-    /// What was read before this must be read again whole.
-    all_before: Option<Instant>,
 }
 
 impl Overviews {
@@ -62,33 +53,22 @@ impl Overviews {
         };
         Self {
             views: Cache::builder().max_capacity(capacity).weigher(weight).build(),
-            touched: Mutex::default(),
+            touched: Touched::default(),
             locks: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             catalogue: CatalogueState::default(),
         }
     }
 
-    /// Remembers that a tag was moved, so that it is read again.
+    /// Remembers that a tag was moved, so that it is read again where it is known.
     pub(super) fn touch(&self, repository: &RepositoryName, tag: &Tag) {
-        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        if touched.tags.len() >= MAX_TOUCHED {
-            touched.tags.clear();
-            touched.all_before = Some(Instant::now());
-        }
-        touched.tags.entry(repository.clone()).or_default().insert(tag.clone());
-        drop(touched);
+        self.touched.add(repository, tag, || self.views.contains_key(repository));
         self.catalogue.touch(repository);
     }
 
     /// Remembers that something in a repository changed.
     pub(super) fn touch_repository(&self, repository: &RepositoryName) {
         self.catalogue.touch(repository);
-    }
-
-    fn take_touched(&self, repository: &RepositoryName) -> (HashSet<Tag>, Option<Instant>) {
-        let mut touched = self.touched.lock().unwrap_or_else(PoisonError::into_inner);
-        (touched.tags.remove(repository).unwrap_or_default(), touched.all_before)
     }
 
     /// A repository as it is now; `None` when there is none. Blocks.
@@ -100,7 +80,7 @@ impl Overviews {
     ) -> Result<Option<Arc<RepositoryView>>, StorageError> {
         let index = usize::try_from(self.hasher.hash_one(name) % 32).unwrap_or_default();
         let _alone = self.locks[index].lock().unwrap_or_else(PoisonError::into_inner);
-        let (touched, all_before) = self.take_touched(name);
+        let (touched, all_before, _reading) = self.touched.take(name);
         let known = self.views.get(name);
         let is_old = known
             .as_ref()

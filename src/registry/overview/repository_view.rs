@@ -128,6 +128,8 @@ impl RepositoryView {
         known: Option<Arc<Self>>,
         touched: &HashSet<Tag>,
     ) -> Result<Option<Arc<Self>>, StorageError> {
+        // What is moved from here on may be seen or not.
+        let read_at = known.as_ref().map_or_else(Instant::now, |known| known.read_at);
         let Some(tag_names) = storage.tag_names(name)? else { return Ok(None) };
         let manifest_names = storage.manifest_names(name)?;
         if let Some(known) = &known
@@ -159,7 +161,6 @@ impl RepositoryView {
                 }
             }
         }
-        let read_at = known.map_or_else(Instant::now, |known| known.read_at);
         Ok(Some(Arc::new(Self::new(name, tags, manifests, (tag_names, manifest_names), read_at))))
     }
 
