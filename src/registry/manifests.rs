@@ -179,24 +179,6 @@ impl Registry {
         result
     }
 
-    /// Takes a manifest out of a repository, with every tag that names it. Returns these.
-    pub async fn delete_manifest(
-        &self,
-        repository: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Vec<Tag>, RegistryError> {
-        self.require_delete()?;
-        let (name, wanted, cache) = (repository.clone(), digest.clone(), self.inner.manifests.clone());
-        let deleted = self
-            .storage(Work::Write, move |storage| delete_manifest(storage, &cache, &name, &wanted))
-            .await?;
-        self.inner.overviews.touch_repository(repository);
-        for tag in deleted.iter().flatten() {
-            self.inner.overviews.touch(repository, tag);
-        }
-        deleted.ok_or_else(|| RegistryError::ManifestUnknown(Reference::Digest(digest.clone())))
-    }
-
     /// Removes a tag; the manifest stays. Returns what it named, when that could be read.
     pub async fn delete_tag(
         &self,
@@ -300,39 +282,4 @@ fn load_linked(
         return Ok(None);
     }
     Ok(cache.load(storage, digest)?.map(|cached| (digest.clone(), cached)))
-}
-
-/// Tags first, so that a crash between leaves none that names nothing; the content stays for other repositories.
-fn delete_manifest(
-    storage: &Storage,
-    cache: &BoundedCache,
-    repository: &RepositoryName,
-    digest: &Digest,
-) -> Result<Option<Vec<Tag>>, StorageError> {
-    if !storage.has_manifest(repository, digest)? {
-        return Ok(None);
-    }
-    let mut untagged = Vec::new();
-    for tag in storage.list_tags(repository)?.unwrap_or_default() {
-        if storage.delete_tag_if(repository, &tag, digest)? {
-            untagged.push(tag);
-        }
-    }
-    let removed = storage.unlink_manifest(repository, digest)?;
-    if let Some(cached) = cache.load(storage, digest)?
-        && let Some(subject) = &cached.manifest.subject
-    {
-        storage.unlink_referrer(repository, &subject.digest, digest)?;
-        // A push of the same manifest may have come between.
-        if storage.has_manifest(repository, digest)? {
-            storage.link_referrer(repository, &subject.digest, digest)?;
-        }
-    }
-    // Those that a push has written between the first look and the removal. What a push writes from now on is its own.
-    for tag in storage.list_tags(repository)?.unwrap_or_default() {
-        if storage.delete_dangling_tag(repository, &tag, digest)? && !untagged.contains(&tag) {
-            untagged.push(tag);
-        }
-    }
-    Ok(removed.then_some(untagged))
 }

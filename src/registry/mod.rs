@@ -9,6 +9,7 @@ mod block_buffers;
 mod blobs;
 mod blocking;
 mod counters;
+mod delete_manifest;
 mod error;
 mod held_upload;
 pub mod image_summary;
@@ -30,6 +31,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use blob_reader::BlobReader;
 pub use counters::Counters;
+pub use delete_manifest::ConditionalDeletion;
 pub use error::{BodyError, RegistryError};
 pub use image_summary::ImageSummary;
 pub use journal::{Action, JournalEntry};

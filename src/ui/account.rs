@@ -35,8 +35,7 @@ pub(super) async fn show(State(_ui): State<Arc<Ui>>, viewer: Viewer) -> Response
 }
 
 /// Changes the password; this session goes on, all others of the user end.
-pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, body: String) -> Response {
-    let fields = Fields::parse(&body);
+pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     let Some(user) = viewer.frame.user.clone() else { return viewer.fail(Failure::NotFound) };
     if !viewer.has_token(fields.get("token")) {
         return viewer.fail(Failure::StaleForm);

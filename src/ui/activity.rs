@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     Ui, address,
@@ -62,8 +59,7 @@ const ACTIONS: [(Action, &str, &str); 6] = [
 ];
 
 /// The page.
-pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, RawQuery(query): RawQuery) -> Response {
-    let fields = Fields::parse(&query.unwrap_or_default());
+pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     viewer.answer(page(&ui, &viewer, &fields).await)
 }
 

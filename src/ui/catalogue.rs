@@ -3,10 +3,7 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     Ui, address,
@@ -48,7 +45,8 @@ struct CataloguePage {
 /// What is stored in all that the viewer may see.
 struct Totals {
     repositories: usize,
-    tags: usize,
+    /// `5 tags`.
+    tags: String,
 }
 
 /// A repository in a table.
@@ -79,8 +77,7 @@ struct FoundTag {
 }
 
 /// The catalogue.
-pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, RawQuery(query): RawQuery) -> Response {
-    let fields = Fields::parse(&query.unwrap_or_default());
+pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     viewer.answer(page(&ui, &viewer, &fields).await)
 }
 
@@ -120,7 +117,8 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
         (true, false) => tree_of(&visible, 0),
         (false, _) => Tree::default(),
     };
-    let tags = visible.iter().filter_map(|row| row.facts.as_ref()).map(|facts| facts.tags).sum();
+    let tags: usize = visible.iter().filter_map(|row| row.facts.as_ref()).map(|facts| facts.tags).sum();
+    let tags = display::counted(tags, "tag", "tags");
     Ok(CataloguePage {
         nothing_stored: visible.is_empty() && search.is_empty(),
         totals: search.is_empty().then_some(Totals { repositories: visible.len(), tags }),

@@ -7,17 +7,14 @@ use std::{
 };
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     Ui, address,
     address::Target,
     display::{self, ShownDigest},
     fields::Fields,
-    image::PageLink,
+    image::{PageLink, looks_secret},
     response::Failure,
     visitor::{Frame, Viewer},
 };
@@ -40,6 +37,8 @@ struct ComparePage {
     reuse: String,
     differences: Vec<Difference>,
     layers: Vec<LayerRow>,
+    /// Layers that are not listed but counted.
+    more_layers: Option<String>,
     swap: String,
 }
 
@@ -54,6 +53,7 @@ struct Difference {
     name: String,
     a: Option<String>,
     b: Option<String>,
+    is_secret: bool,
 }
 
 struct LayerRow {
@@ -63,8 +63,7 @@ struct LayerRow {
 }
 
 /// The page: `a` and `b`, or `repository` and two `tag`s.
-pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, RawQuery(query): RawQuery) -> Response {
-    let fields = Fields::parse(&query.unwrap_or_default());
+pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     viewer.answer(page(&ui, &viewer, &fields).await)
 }
 
@@ -81,7 +80,8 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<ComparePage, 
     };
     let (one, other) = (a.image(ui, platform).await?, b.image(ui, platform).await?);
     let (facts, others) = (image_facts(&one)?, image_facts(&other)?);
-    let (fetch, reuse) = transfer(facts, &one, &other);
+    let (fetch, reuse) = transfer(&one, &other);
+    let more = unlisted(facts) + unlisted(others);
     Ok(ComparePage {
         platforms: common
             .iter()
@@ -93,7 +93,8 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<ComparePage, 
         fetch: display::size(fetch),
         reuse: display::size(reuse),
         differences: differences(facts.config.as_deref(), others.config.as_deref()),
-        layers: layers(facts, others),
+        layers: layers(&one, facts, &other, others),
+        more_layers: (more > 0).then(|| display::counted(more, "layer", "layers")),
         swap: here(&b, &a, wanted),
         a: a.side(&one),
         b: b.side(&other),
@@ -153,26 +154,29 @@ fn layer_list(facts: &ImageFacts) -> impl Iterator<Item = &Layer> {
     facts.steps.iter().filter_map(|step| step.layer.as_ref())
 }
 
-/// Bytes that a host with `a` fetches for `b`, and those that it has already.
-fn transfer(a: &ImageFacts, one: &ImageSummary, other: &ImageSummary) -> (u64, u64) {
+/// Bytes that a host with `one` fetches for `other`, and those that it has already.
+fn transfer(one: &ImageSummary, other: &ImageSummary) -> (u64, u64) {
     if one.digest == other.digest {
         return (0, other.compressed_size);
     }
-    let there: BTreeSet<&Digest> =
-        layer_list(a).map(|layer| &layer.digest).chain([&a.config_digest]).collect();
+    let there = digests(one);
     let (have, fetch): (Vec<_>, Vec<_>) = other.blobs.iter().partition(|(digest, _)| there.contains(digest));
     let sum = |blobs: &[&(Digest, u64)]| blobs.iter().fold(0_u64, |sum, blob| sum.saturating_add(blob.1));
     (sum(&fetch).saturating_add(other.manifest_size), sum(&have))
 }
 
-fn layers(a: &ImageFacts, b: &ImageFacts) -> Vec<LayerRow> {
+/// All that an image needs: its steps have only the first of many layers.
+fn digests(image: &ImageSummary) -> BTreeSet<&Digest> {
+    image.blobs.iter().map(|(digest, _)| digest).collect()
+}
+
+fn layers(one: &ImageSummary, a: &ImageFacts, other: &ImageSummary, b: &ImageFacts) -> Vec<LayerRow> {
     let row = |layer: &Layer, place| LayerRow {
         digest: ShownDigest::new(&layer.digest),
         size: display::size(layer.size),
         place,
     };
-    let digests = |facts| layer_list(facts).map(|layer| &layer.digest).collect::<BTreeSet<_>>();
-    let (in_a, in_b) = (digests(a), digests(b));
+    let (in_a, in_b) = (digests(one), digests(other));
     let mut rows: Vec<_> = layer_list(b)
         .map(|layer| row(layer, if in_a.contains(&layer.digest) { "both" } else { "only B" }))
         .collect();
@@ -182,12 +186,22 @@ fn layers(a: &ImageFacts, b: &ImageFacts) -> Vec<LayerRow> {
     rows
 }
 
+/// Layers of an image that are not listed.
+fn unlisted(facts: &ImageFacts) -> usize {
+    facts.layer_count.saturating_sub(layer_list(facts).count())
+}
+
 fn differences(a: Option<&ImageConfig>, b: Option<&ImageConfig>) -> Vec<Difference> {
     let (a, b) = (a.map(entries).unwrap_or_default(), b.map(entries).unwrap_or_default());
     let names: BTreeSet<&String> = a.keys().chain(b.keys()).collect();
     let differs = names.into_iter().filter(|name| a.get(*name) != b.get(*name));
     differs
-        .map(|name| Difference { name: name.clone(), a: a.get(name).cloned(), b: b.get(name).cloned() })
+        .map(|name| {
+            let (a, b) = (a.get(name).cloned(), b.get(name).cloned());
+            let plain = name.split_once(' ').map_or(name.as_str(), |(_, plain)| plain);
+            let is_secret = a.iter().chain(&b).any(|value| looks_secret(plain, value));
+            Difference { name: name.clone(), a, b, is_secret }
+        })
         .collect()
 }
 

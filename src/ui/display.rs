@@ -68,6 +68,15 @@ fn is_deceptive(char: char) -> bool {
             | '\u{ffa0}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e0fff}')
 }
 
+/// A number of things: `1 tag`, `2 tags`.
+pub(super) fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(
+    count: N,
+    one: &str,
+    many: &str,
+) -> String {
+    format!("{count} {}", if count == N::from(1) { one } else { many })
+}
+
 /// A size for people: three figures, powers of 1000 as `docker images` has them.
 pub(super) fn size(bytes: u64) -> String {
     const UNITS: [&str; 7] = ["B", "kB", "MB", "GB", "TB", "PB", "EB"];
@@ -155,6 +164,12 @@ mod tests {
     fn text_cannot_hide() {
         assert_eq!(escaped("a\u{202e}b\u{0}c\u{1b}[31m"), "aU+202EbU+0000cU+001B[31m");
         assert_eq!(escaped("\u{feff}\u{2066}\u{200b}\u{e0041}\r"), "U+FEFFU+2066U+200BU+E0041U+000D");
+    }
+
+    #[test]
+    fn numbers_of_things() {
+        let tags = |count: usize| counted(count, "tag", "tags");
+        assert_eq!([tags(0), tags(1), tags(2)], ["0 tags", "1 tag", "2 tags"]);
     }
 
     #[test]

@@ -1,13 +1,44 @@
 //! The fields of a query or of a form, of which a name may stand more than once.
 
+use axum::{
+    body::Bytes,
+    extract::{FromRequest, Request},
+    response::{IntoResponse, Response},
+};
+use http::{Method, StatusCode, header};
 use percent_encoding::percent_decode_str;
 
-/// Most fields read; a form of ours has at most one a row of a page and some.
+use super::response::Failure;
+
+/// Most fields read; a form of ours has at most one a tag, of [`super::actions::MAX_TAGS`], and some.
 const MAX_FIELDS: usize = 2000;
 
-/// Names and values, decoded, in order.
-#[derive(Debug, Default, PartialEq, Eq)]
+/// Names and values, decoded, in order. Debug is not derived: one may be a password.
+#[derive(Default)]
 pub(super) struct Fields(Vec<(String, String)>);
+
+/// Of the query, or of the form that was posted. What is no form, or too large, is answered with a page.
+impl<S: Send + Sync> FromRequest<S> for Fields {
+    type Rejection = Response;
+
+    async fn from_request(request: Request, state: &S) -> Result<Self, Response> {
+        if matches!(*request.method(), Method::GET | Method::HEAD) {
+            return Ok(Self::parse(request.uri().query().unwrap_or_default()));
+        }
+        let media_type = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+        let essence = media_type.and_then(|text| text.split(';').next()).unwrap_or_default().trim();
+        if !essence.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+            return Err(Failure::NoForm.into_response());
+        }
+        match Bytes::from_request(request, state).await {
+            Ok(body) => Ok(Self::parse(&String::from_utf8_lossy(&body))),
+            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => {
+                Err(Failure::TooLarge.into_response())
+            }
+            Err(_) => Err(Failure::NoForm.into_response()),
+        }
+    }
+}
 
 impl Fields {
     /// Reads `a=b&c=d`.

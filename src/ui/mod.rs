@@ -36,7 +36,7 @@ use std::{fmt, pin::Pin, sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path, RawQuery, State},
+    extract::{DefaultBodyLimit, Path, State, rejection::PathRejection},
     http::Method,
     middleware,
     response::{IntoResponse, Response},
@@ -222,11 +222,10 @@ fn csrf_layer(
 async fn reference(
     State(ui): State<Arc<Ui>>,
     visitor: visitor::Viewer,
-    Path(text): Path<String>,
-    RawQuery(query): RawQuery,
+    path: Result<Path<String>, PathRejection>,
+    fields: fields::Fields,
 ) -> Response {
-    let fields = fields::Fields::parse(&query.unwrap_or_default());
-    match address::Target::parse(&text) {
+    match path.ok().and_then(|path| address::Target::parse(&path)) {
         Some(address::Target::Repository(name)) => {
             visitor.answer(repository::page(&ui, &visitor, &name, &fields).await)
         }

@@ -56,6 +56,8 @@ pub(super) struct RepositoryPage {
 struct RepositoryFacts {
     tags: usize,
     manifests: usize,
+    /// The same in words.
+    unnamed: String,
     logical: String,
     stored: String,
     /// The plain command for the tag pushed last.
@@ -131,7 +133,7 @@ pub(super) async fn page(
         frame: viewer.frame.clone(),
         name: name.to_string(),
         crumbs: crumbs(name),
-        notice: super::actions::notice(fields),
+        notice: super::actions::notice(ui, viewer, &path, fields),
         is_repository: view.is_some(),
         facts: view.as_ref().map(|view| RepositoryFacts::new(host, view)),
         columns: columns.into(),
@@ -224,6 +226,7 @@ impl RepositoryFacts {
         Self {
             tags: view.tags().len(),
             manifests: view.manifest_count(),
+            unnamed: display::counted(view.manifest_count(), "manifest without one", "manifests without one"),
             logical: display::size(view.logical_bytes()),
             stored: display::size(view.stored_bytes()),
             pull: newest.map(|tag| pull_command(host, view, tag)),

@@ -32,6 +32,10 @@ pub(super) enum Failure {
     OtherSite,
     /// A form was sent without the token it was given.
     StaleForm,
+    /// What was sent is no form.
+    NoForm,
+    /// What was sent is larger than any form.
+    TooLarge,
     /// The volume does not answer.
     Unavailable,
     /// Our own fault.
@@ -45,6 +49,8 @@ impl Failure {
             Self::Denied | Self::NotYours | Self::OtherSite | Self::StaleForm => StatusCode::FORBIDDEN,
             Self::NoTags | Self::NotTyped | Self::TwoImages => StatusCode::UNPROCESSABLE_ENTITY,
             Self::NotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::NoForm => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -65,6 +71,13 @@ impl Failure {
             Self::StaleForm => (
                 "Refused",
                 "This form is no longer valid, so nothing was done. Go back, reload the page and try again.",
+            ),
+            Self::NoForm => {
+                ("Not a form", "What was sent is not a form of these pages, so nothing was done.")
+            }
+            Self::TooLarge => (
+                "Too much at once",
+                "The form is larger than this server takes, so nothing was done. Choose less.",
             ),
             Self::Unavailable => ("Not available now", "The storage does not answer. Try again in a minute."),
             Self::Internal => {

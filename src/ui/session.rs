@@ -18,6 +18,11 @@ const ABSOLUTE: Duration = Duration::from_secs(7 * 24 * 3600);
 /// A token is replaced when it is older than this, not for every page.
 const RENEW_AFTER: Duration = Duration::from_secs(10 * 60);
 
+/// How long a page says what was just done.
+const NOTICE: Duration = Duration::from_secs(3 * 60);
+/// Longest sealed notice looked at.
+const MAX_NOTICE: usize = 2000;
+
 const VERSION: u8 = 1;
 /// Version, time of sign-in, expiry, identifier.
 const HEAD: usize = 1 + 8 + 8 + 16;
@@ -121,6 +126,36 @@ impl Sealer {
     /// The hidden field of the sign-in form, where there is no session yet: it goes with a random cookie.
     pub(super) fn sign_in_token(&self, cookie: &str) -> String {
         BASE64.encode(self.mac(b"sign-in form", &[cookie.as_bytes()]))
+    }
+
+    /// A sentence of ours that a redirect carries to the page after it: for a few minutes, for who has `form_token`,
+    /// and on the page `path` alone.
+    pub(super) fn seal_notice(&self, text: &str, form_token: &str, path: &str, now: SystemTime) -> String {
+        let mut bytes = (seconds(now) + NOTICE.as_secs()).to_be_bytes().to_vec();
+        bytes.extend(text.as_bytes());
+        let seal = self.mac(b"notice", &[form_token.as_bytes(), &[0], path.as_bytes(), &[0], &bytes]);
+        bytes.extend(seal);
+        BASE64.encode(bytes)
+    }
+
+    /// The sentence; `None` when it is not ours, not for this one and this page, or old.
+    pub(super) fn open_notice(
+        &self,
+        sealed: &str,
+        form_token: &str,
+        path: &str,
+        now: SystemTime,
+    ) -> Option<String> {
+        if sealed.is_empty() || sealed.len() > MAX_NOTICE || form_token.is_empty() {
+            return None;
+        }
+        let bytes = BASE64.decode(sealed).ok()?;
+        let (payload, seal) = bytes.split_at_checked(bytes.len().checked_sub(SEAL)?)?;
+        let expected = self.mac(b"notice", &[form_token.as_bytes(), &[0], path.as_bytes(), &[0], payload]);
+        let (expires, text) = payload.split_first_chunk()?;
+        let is_good =
+            bool::from(expected.as_slice().ct_eq(seal)) && seconds(now) < u64::from_be_bytes(*expires);
+        if is_good { String::from_utf8(text.to_vec()).ok() } else { None }
     }
 
     fn mac(&self, purpose: &[u8], parts: &[&[u8]]) -> [u8; SEAL] {
@@ -242,5 +277,19 @@ mod tests {
         let cookie = random_text().unwrap();
         assert!(same_token(&sealer().sign_in_token(&cookie), &sealer().sign_in_token(&cookie)));
         assert!(!same_token("", &sealer().sign_in_token(&cookie)));
+    }
+
+    #[test]
+    fn a_notice_is_for_one_visitor_one_page_and_a_few_minutes() {
+        let sealed = sealer().seal_notice("1 tag taken off.", "token", "/ui/r/app", now());
+        let open = |sealed: &str, token, path, at| sealer().open_notice(sealed, token, path, at);
+        assert_eq!(open(&sealed, "token", "/ui/r/app", now()).as_deref(), Some("1 tag taken off."));
+        assert_eq!(open(&sealed, "another", "/ui/r/app", now()), None);
+        assert_eq!(open(&sealed, "token", "/ui/r/other", now()), None);
+        assert_eq!(open(&sealed, "token", "/ui/r/app", now() + NOTICE), None);
+        assert_eq!(Sealer::new([2; 32]).open_notice(&sealed, "token", "/ui/r/app", now()), None);
+        for garbage in ["", "repository", &sealed[1..], &"A".repeat(100_000)] {
+            assert_eq!(open(garbage, "token", "/ui/r/app", now()), None);
+        }
     }
 }

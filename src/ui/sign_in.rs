@@ -3,16 +3,12 @@
 use std::{sync::Arc, time::SystemTime};
 
 use askama::Template;
-use axum::{
-    Form,
-    extract::{Query, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, header};
-use serde::Deserialize;
 
 use super::{
     Ui, address,
+    fields::Fields,
     response::{self, Failure},
     session::{self, Session},
     visitor::{Frame, Visitor, cookie, cookies, session_cookie},
@@ -35,37 +31,14 @@ struct SignInPage {
     message: &'static str,
 }
 
-#[derive(Deserialize)]
-pub(super) struct Next {
-    #[serde(default)]
-    next: String,
-}
-
-/// Debug is not derived: it holds a password.
-#[derive(Deserialize)]
-#[serde(default)]
-#[derive(Default)]
-pub(super) struct SignInForm {
-    username: String,
-    password: String,
-    next: String,
-    token: String,
-}
-
-#[derive(Deserialize, Default)]
-#[serde(default)]
-pub(super) struct SignOutForm {
-    token: String,
-}
-
 /// The form.
 pub(super) async fn form(
     State(ui): State<Arc<Ui>>,
     visitor: Visitor,
     headers: HeaderMap,
-    Query(Next { next }): Query<Next>,
+    fields: Fields,
 ) -> Response {
-    let next = address::safe_next(&next);
+    let next = address::safe_next(fields.get("next"));
     if visitor.session.is_some() || !ui.authenticator.requires_sign_in() {
         return response::see_other(next);
     }
@@ -77,12 +50,13 @@ pub(super) async fn sign_in(
     State(ui): State<Arc<Ui>>,
     visitor: Visitor,
     headers: HeaderMap,
-    Form(form): Form<SignInForm>,
+    fields: Fields,
 ) -> Response {
-    let next = address::safe_next(&form.next);
-    let page = |status, message| ui.sign_in_page(&visitor, &headers, status, next, &form.username, message);
+    let next = address::safe_next(fields.get("next"));
+    let username = fields.get("username");
+    let page = |status, message| ui.sign_in_page(&visitor, &headers, status, next, username, message);
     let expected = cookies(&headers, form_cookie(ui.config.secure))
-        .any(|cookie| session::same_token(&form.token, &ui.sealer.sign_in_token(cookie)));
+        .any(|cookie| session::same_token(fields.get("token"), &ui.sealer.sign_in_token(cookie)));
     if !expected {
         return page(
             StatusCode::FORBIDDEN,
@@ -90,8 +64,8 @@ pub(super) async fn sign_in(
         );
     }
     const WRONG: &str = "The user name or the password is wrong.";
-    let Ok(user) = form.username.parse::<UserName>() else { return page(StatusCode::UNAUTHORIZED, WRONG) };
-    let credentials = Credentials::new(user.clone(), Password::new(form.password.clone()));
+    let Ok(user) = username.parse::<UserName>() else { return page(StatusCode::UNAUTHORIZED, WRONG) };
+    let credentials = Credentials::new(user.clone(), Password::new(fields.get("password").to_owned()));
     match ui.authenticator.authenticate(Some(&credentials), visitor.remote).await {
         Ok(_) => {}
         Err(AuthError::Missing | AuthError::Rejected) => {
@@ -114,12 +88,8 @@ pub(super) async fn sign_in(
 }
 
 /// Forgets the session.
-pub(super) async fn sign_out(
-    State(ui): State<Arc<Ui>>,
-    visitor: Visitor,
-    Form(form): Form<SignOutForm>,
-) -> Response {
-    if visitor.session.is_some() && !visitor.has_token(&form.token) {
+pub(super) async fn sign_out(State(ui): State<Arc<Ui>>, visitor: Visitor, fields: Fields) -> Response {
+    if visitor.session.is_some() && !visitor.has_token(fields.get("token")) {
         return visitor.fail(Failure::StaleForm);
     }
     let mut response = response::see_other("/ui/login");

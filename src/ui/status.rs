@@ -30,8 +30,8 @@ struct StatusPage {
     repositories: usize,
     certificate: Option<Certificate>,
     verification: Option<Verification>,
-    damaged: u64,
-    troubles: Vec<(&'static str, u64)>,
+    damaged: Option<String>,
+    troubles: Vec<String>,
     delete_enabled: bool,
 }
 
@@ -54,7 +54,7 @@ struct Certificate {
 
 struct Verification {
     completed: Option<Moment>,
-    findings: i64,
+    findings: Option<String>,
 }
 
 /// The page.
@@ -68,15 +68,18 @@ async fn page(ui: &Ui, viewer: &Viewer) -> Result<StatusPage, Failure> {
     let counters = ui.registry.counters();
     let now = SystemTime::now();
     let up = ui.started.elapsed().unwrap_or_default();
+    let calls = ("call", "calls");
     let troubles = [
-        ("calls refused because the volume hung", volume.refused_hung),
-        ("uploads refused because it was full", volume.refused_full),
-        ("calls that were not answered in time", volume.timed_out),
-        ("calls that failed for lack of room", volume.out_of_space),
-        ("calls that failed because it cannot be written", volume.read_only),
-        ("calls that failed for another reason", volume.failed),
-        ("answers cut off because their content was damaged", counters.reads_cut.load(Relaxed)),
+        (volume.refused_hung, calls, "refused because the volume hung"),
+        (volume.refused_full, ("upload", "uploads"), "refused because it was full"),
+        (volume.timed_out, calls, "not answered in time"),
+        (volume.out_of_space, calls, "failed for lack of room"),
+        (volume.read_only, calls, "failed because it cannot be written"),
+        (volume.failed, calls, "failed for another reason"),
+        (counters.reads_cut.load(Relaxed), ("answer", "answers"), "cut off because of damaged content"),
     ];
+    let damaged = counters.damaged_found.load(Relaxed);
+    let findings = counters.verification_findings.load(Relaxed);
     let completed = counters.verification_completed.load(Relaxed);
     Ok(StatusPage {
         frame: viewer.frame.clone(),
@@ -95,10 +98,14 @@ async fn page(ui: &Ui, viewer: &Viewer) -> Result<StatusPage, Failure> {
         }),
         verification: (completed > 0).then(|| Verification {
             completed: Moment::of_milliseconds(completed.saturating_mul(1000)),
-            findings: counters.verification_findings.load(Relaxed),
+            findings: (findings > 0).then(|| display::counted(findings, "finding", "findings")),
         }),
-        damaged: counters.damaged_found.load(Relaxed),
-        troubles: troubles.into_iter().filter(|(_, count)| *count > 0).collect(),
+        damaged: (damaged > 0).then(|| display::counted(damaged, "damaged blob was", "damaged blobs were")),
+        troubles: troubles
+            .into_iter()
+            .filter(|(count, _, _)| *count > 0)
+            .map(|(count, (one, many), what)| format!("{} {what}", display::counted(count, one, many)))
+            .collect(),
         delete_enabled: ui.registry.config().delete_enabled,
         volume: Volume::new(&volume),
     })
@@ -129,7 +136,7 @@ impl Volume {
 /// A length of time, in its largest unit and the next.
 fn span(time: Duration) -> String {
     let minutes = time.as_secs() / 60;
-    let of = |count: u64, unit: &str| format!("{count} {unit}{}", if count == 1 { "" } else { "s" });
+    let of = |count: u64, unit: &str| display::counted(count, unit, &format!("{unit}s"));
     match (minutes / 1440, minutes / 60 % 24, minutes % 60) {
         (0, 0, minutes) => of(minutes, "minute"),
         (0, hours, minutes) => format!("{} {}", of(hours, "hour"), of(minutes, "minute")),

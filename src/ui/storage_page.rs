@@ -3,10 +3,7 @@
 use std::{cmp::Reverse, sync::Arc};
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     Ui, address,
@@ -48,8 +45,7 @@ struct Row {
 }
 
 /// The page.
-pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, RawQuery(query): RawQuery) -> Response {
-    let fields = Fields::parse(&query.unwrap_or_default());
+pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     viewer.answer(page(&ui, &viewer, &fields).await)
 }
 

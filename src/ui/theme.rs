@@ -58,8 +58,7 @@ fn name(secure: bool) -> &'static str {
 }
 
 /// Keeps a choice and goes back to where it was made. Nothing of anybody's changes, so no token is asked for.
-pub(super) async fn choose(State(ui): State<Arc<Ui>>, body: String) -> Response {
-    let fields = Fields::parse(&body);
+pub(super) async fn choose(State(ui): State<Arc<Ui>>, fields: Fields) -> Response {
     let theme = Theme::parse(fields.get("theme"));
     let secure = ui.config.secure;
     let kept = if theme == Theme::System { 0 } else { KEPT };

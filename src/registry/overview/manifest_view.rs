@@ -52,6 +52,8 @@ pub struct ManifestView {
     pub subject: Option<Digest>,
     /// The manifests it lists.
     pub children: Vec<Digest>,
+    /// Whether it lists more than a summary has.
+    pub lists_more: bool,
     /// Its own size in bytes.
     pub manifest_size: u64,
     /// What it needs, itself included, each once and in order, with sizes in bytes.
@@ -82,6 +84,7 @@ impl ManifestView {
             platforms: summary.platforms.clone(),
             size: summary.compressed_size,
             size_range,
+            lists_more: matches!(&summary.kind, SummaryKind::Index(facts) if facts.child_count > facts.children.len()),
             created: summary.created,
             subject: summary.subject.clone(),
             children,

@@ -9,6 +9,7 @@ mod catalogue;
 mod manifest_view;
 mod namespaces;
 mod reading;
+mod relations;
 mod repository_view;
 mod touched;
 mod usage;

@@ -9,6 +9,7 @@ use std::{
 
 use super::{
     manifest_view::{BlobKey, ManifestView},
+    relations::Relations,
     version_order::version_key,
 };
 use crate::{
@@ -69,6 +70,7 @@ pub struct RepositoryView {
     /// Whether there are tags that only hold signatures and the like.
     has_tags_about_others: bool,
     orders: [OnceLock<Box<[u32]>>; 4],
+    relations: OnceLock<Relations>,
     /// When all of it was read.
     read_at: Instant,
 }
@@ -199,6 +201,7 @@ impl RepositoryView {
             blobs,
             referrers,
             orders: Default::default(),
+            relations: OnceLock::new(),
             read_at,
         }
     }
@@ -262,14 +265,32 @@ impl RepositoryView {
         self.has_tags_about_others
     }
 
-    /// The tags that name a manifest.
+    /// The tags that name a manifest, in byte order.
     pub fn tags_of(&self, digest: &Digest) -> impl Iterator<Item = &Tag> {
-        self.tags.iter().filter(move |tag| tag.digest == *digest).map(|tag| &tag.tag)
+        let tags = self.relations().tags_of(&self.tags, digest);
+        tags.iter().map(|place| &self.tags[*place as usize].tag)
     }
 
-    /// The indexes that list a manifest.
+    /// The indexes that list a manifest, as far as summaries have what they list.
     pub fn indexes_of(&self, digest: &Digest) -> impl Iterator<Item = &Arc<ManifestView>> {
-        self.manifests.values().filter(move |manifest| manifest.children.contains(digest))
+        self.relations().indexes_of(digest).iter().map(|(_, index)| index)
+    }
+
+    /// The indexes that list more than summaries have: any of them may list any manifest.
+    pub fn indexes_cut(&self) -> &[Arc<ManifestView>] {
+        &self.relations().cut
+    }
+
+    /// The tags that by their names hold signatures of a manifest or the like.
+    pub fn tags_about(&self, digest: &Digest) -> impl Iterator<Item = &Tag> {
+        let stem = format!("{}-{}", digest.algorithm().as_str(), digest.encoded());
+        let of_tag = move |what: &&str| format!("{stem}{what}").parse().ok().and_then(|tag| self.tag(&tag));
+        let found: Vec<_> = ABOUT.iter().filter_map(of_tag).collect();
+        found.into_iter().map(|tag| &tag.tag)
+    }
+
+    fn relations(&self) -> &Relations {
+        self.relations.get_or_init(|| Relations::new(&self.tags, self.manifests.values()))
     }
 
     /// The manifests that refer to one, the newest first.
@@ -330,13 +351,16 @@ impl RepositoryView {
     }
 }
 
+/// How the names of tags end that hold something about what the name begins with.
+const ABOUT: [&str; 4] = ["", ".sig", ".att", ".sbom"];
+
 /// The digest that a tag of cosign's is about, and what it holds: `sha256-<hex>.sig`; nothing after the hex is the list
 /// of referrers of clients of registry:2.
 fn described_by_tag(tag: &str) -> Option<(Digest, &str)> {
     let (algorithm, rest) = tag.split_once('-')?;
     let (hex, what) = rest.split_once('.').unwrap_or((rest, ""));
     let digest = format!("{algorithm}:{hex}").parse().ok()?;
-    matches!(what, "" | "sig" | "att" | "sbom").then_some((digest, what))
+    ABOUT.iter().any(|known| known.trim_start_matches('.') == what).then_some((digest, what))
 }
 
 #[cfg(test)]

@@ -1,18 +1,15 @@
 //! Deleting an image: the manifest with every tag of it and, if wanted, what only it lists.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     super::{
         Ui,
         address::Target,
-        display::ShownDigest,
+        display::{self, ShownDigest},
         fields::Fields,
         image::kind_of_view,
         repository::{Crumb, crumbs},
@@ -23,8 +20,11 @@ use super::{
 };
 use crate::{
     oci::{Digest, RepositoryName, Tag},
-    registry::{Action, JournalEntry, RegistryError},
+    registry::{ConditionalDeletion, RepositoryView},
 };
+
+/// Manifests and tags named that are about what goes.
+const SHOWN_ABOUT: usize = 60;
 
 #[derive(Template)]
 #[template(path = "delete.html")]
@@ -38,22 +38,61 @@ struct DeletePage {
     tags: Vec<String>,
     /// Indexes that list it and will lack it.
     indexes: Vec<String>,
-    referrers: usize,
+    /// Indexes of which not all is known that they list.
+    indexes_cut: Vec<String>,
+    /// What refers to it or to what goes with it.
+    about: Vec<String>,
+    more_about: usize,
     /// What only it lists.
-    only_listed: usize,
+    only_listed: Option<String>,
     freed: String,
     freed_alone: String,
+    state: String,
     must_type: bool,
     message: &'static str,
 }
 
+/// What goes.
+struct Going {
+    name: RepositoryName,
+    view: Arc<RepositoryView>,
+    digest: Digest,
+    tags: Vec<Tag>,
+    /// What only it lists.
+    only_listed: Vec<Digest>,
+}
+
+impl Going {
+    async fn find(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<Self, Failure> {
+        let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
+        let digest: Digest = fields.get("digest").parse().map_err(|_| Failure::NotFound)?;
+        view.manifest(&digest).ok_or(Failure::NotFound)?;
+        let is_named = |child: &Digest| view.tags_of(child).next().is_some();
+        let only_listed = plan::only_listed_by(&view, std::slice::from_ref(&digest), is_named);
+        let tags = view.tags_of(&digest).cloned().collect();
+        Ok(Self { name, digest, tags, only_listed, view })
+    }
+
+    /// What the page says that goes, and that will lack it: what is agreed to.
+    fn state(&self) -> String {
+        let mut listed: Vec<_> = self.only_listed.iter().map(Digest::as_str).collect();
+        listed.sort_unstable();
+        let indexes = self.view.indexes_of(&self.digest).map(|index| index.digest.as_str());
+        let tags = self.tags.iter().map(Tag::as_str);
+        plan::state(
+            [self.digest.as_str(), "tags"]
+                .into_iter()
+                .chain(tags)
+                .chain(["lists"])
+                .chain(listed)
+                .chain(["in"])
+                .chain(indexes),
+        )
+    }
+}
+
 /// The page that asks.
-pub(crate) async fn confirm(
-    State(ui): State<Arc<Ui>>,
-    viewer: Viewer,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let fields = Fields::parse(&query.unwrap_or_default());
+pub(crate) async fn confirm(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     viewer.answer(page(&ui, &viewer, &fields, "").await)
 }
 
@@ -63,87 +102,101 @@ async fn page(
     fields: &Fields,
     message: &'static str,
 ) -> Result<DeletePage, Failure> {
-    let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
-    let digest: Digest = fields.get("digest").parse().map_err(|_| Failure::NotFound)?;
-    let manifest = view.manifest(&digest).ok_or(Failure::NotFound)?;
-    let only_listed = plan::only_listed_by(&view, &digest);
-    let all: Vec<Digest> = std::iter::once(digest.clone()).chain(only_listed.iter().cloned()).collect();
-    let tags: Vec<_> = view.tags_of(&digest).map(ToString::to_string).collect();
+    let going = Going::find(ui, viewer, fields).await?;
+    let (name, view, digest) = (&going.name, &going.view, &going.digest);
+    let manifest = view.manifest(digest).ok_or(Failure::NotFound)?;
+    let all: Vec<Digest> = std::iter::once(digest).chain(&going.only_listed).cloned().collect();
+    let mut about = plan::about(view, &all);
+    let more_about = about.len().saturating_sub(SHOWN_ABOUT);
+    about.truncate(SHOWN_ABOUT);
+    let listed = going.only_listed.len();
     Ok(DeletePage {
         frame: viewer.frame.clone(),
         name: name.to_string(),
         href: Target::Repository(name.clone()).path(),
-        crumbs: crumbs(&name),
+        crumbs: crumbs(name),
         kind: kind_of_view(manifest),
-        indexes: plan::indexes(&view, &digest),
-        referrers: view.referrers_of(&digest).len(),
-        only_listed: only_listed.len(),
-        freed: plan::freed(ui, viewer, &name, &all).await?,
-        freed_alone: plan::freed(ui, viewer, &name, &all[..1]).await?,
-        must_type: tags.len() > TYPED_FROM,
-        tags,
-        digest: ShownDigest::new(&digest),
+        indexes: plan::indexes(view, digest),
+        indexes_cut: plan::indexes_cut(view, digest),
+        about,
+        more_about,
+        only_listed: (listed > 0).then(|| display::counted(listed, "manifest", "manifests")),
+        freed: plan::freed(ui, viewer, name, &all).await?,
+        freed_alone: plan::freed(ui, viewer, name, &all[..1]).await?,
+        state: going.state(),
+        must_type: going.tags.len() > TYPED_FROM,
+        tags: going.tags.iter().map(ToString::to_string).collect(),
+        digest: ShownDigest::new(digest),
         message,
     })
 }
 
 /// Deletes it.
-pub(crate) async fn delete(State(ui): State<Arc<Ui>>, viewer: Viewer, body: String) -> Response {
-    let fields = Fields::parse(&body);
+pub(crate) async fn delete(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     if !viewer.has_token(fields.get("token")) {
         return viewer.fail(Failure::StaleForm);
     }
-    let done = do_it(&ui, &viewer, &fields).await;
-    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
+    let asked = Arc::new((ui, viewer, fields));
+    let action = asked.clone();
+    let done = super::to_the_end(async move { do_it(&action.0, &action.1, &action.2).await }).await;
+    let (ui, viewer, fields) = &*asked;
+    super::answer(viewer, done, page(ui, viewer, fields, super::NOT_TYPED)).await
 }
 
 async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
-    let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
-    let digest: Digest = fields.get("digest").parse().map_err(|_| Failure::NotFound)?;
-    let shown: Vec<Tag> = fields.all("going").filter_map(|tag| tag.parse().ok()).collect();
-    // A tag that came meanwhile was not agreed to.
-    let unseen = view.tags_of(&digest).filter(|tag| !shown.contains(tag)).count();
-    if unseen > 0 {
-        return Ok(super::back(&name, "moved", unseen));
+    let going = Going::find(ui, viewer, fields).await?;
+    let back = |sentence: &str| super::back(ui, viewer, &going.name, sentence);
+    // What came meanwhile was not agreed to.
+    if going.state() != fields.get("state") {
+        return Ok(back(super::CHANGED));
     }
-    if shown.len() > TYPED_FROM && fields.get("typed").trim() != name.as_str() {
+    if going.tags.len() > TYPED_FROM && fields.get("typed").trim() != going.name.as_str() {
         return Err(Failure::NotTyped);
     }
-    let children = plan::only_listed_by(&view, &digest);
-    let untagged = ui.delete_manifest(viewer, &name, &digest).await?;
+    let only_it = std::slice::from_ref(&going.digest);
+    let image = ui.delete_manifests(viewer, &going.view, only_it, &going.tags).await?;
+    if !image.kept.is_empty() {
+        return Ok(back(&stays(&image)));
+    }
+    if image.deleted.is_empty() {
+        return Err(Failure::NotFound);
+    }
+    let tags = display::counted(image.untagged.len(), "tag", "tags");
+    let mut sentence = format!("The image is deleted, with {tags}. {}", super::NOT_FREED);
     if fields.get("with") == "listed" {
         // The index is gone first: none is left that lists what is not there.
-        for child in &children {
-            match ui.delete_manifest(viewer, &name, child).await {
-                Err(Failure::NotFound) => {}
-                result => drop(result?),
-            }
+        let children = still_unneeded(ui, viewer, &going).await?;
+        let listed = ui.delete_manifests(viewer, &going.view, &children, &[]).await?;
+        let left = going.only_listed.len() - listed.deleted.len().min(going.only_listed.len());
+        if left > 0 {
+            let manifests = display::counted(left, "manifest", "manifests");
+            sentence +=
+                &format!(" Of what only it listed, {manifests} got another name meanwhile, or went before.");
         }
     }
-    Ok(super::back(&name, "delete", untagged.len()))
+    Ok(back(&sentence))
 }
 
-impl Ui {
-    async fn delete_manifest(
-        &self,
-        viewer: &Viewer,
-        name: &RepositoryName,
-        digest: &Digest,
-    ) -> Result<Vec<Tag>, Failure> {
-        let untagged = match self.registry.delete_manifest(name, digest).await {
-            Err(RegistryError::ManifestUnknown(_)) => return Err(Failure::NotFound),
-            result => result?,
-        };
-        let entry = |action, tag: Option<&Tag>| JournalEntry {
-            repository: Some(name.clone()),
-            tag: tag.cloned(),
-            was: Some(digest.clone()),
-            ..viewer.entry(action)
-        };
-        self.note_deletion(entry(Action::Delete, None)).await;
-        for tag in &untagged {
-            self.note(entry(Action::Untag, Some(tag)));
-        }
-        Ok(untagged)
+/// What no index lists that came since it was asked.
+async fn still_unneeded(ui: &Ui, viewer: &Viewer, going: &Going) -> Result<Vec<Digest>, Failure> {
+    let Some(view) = ui.view_for(viewer, &going.name).await? else { return Ok(Vec::new()) };
+    if !view.indexes_cut().is_empty() {
+        return Ok(Vec::new());
     }
+    let agreed: HashSet<&Digest> = going.only_listed.iter().collect();
+    let unneeded = |digest: &&Digest| view.indexes_of(digest).all(|index| agreed.contains(&index.digest));
+    Ok(going.only_listed.iter().filter(unneeded).cloned().collect())
+}
+
+/// Says that an image was not deleted since a tag came that nobody was asked about.
+fn stays(image: &ConditionalDeletion) -> String {
+    let came: Vec<&Tag> = image.kept.iter().map(|(tag, _)| tag).collect();
+    let came = super::some(&came);
+    if image.untagged.is_empty() {
+        return format!("Nothing was done: {came} named this image by the time you confirmed. Look again.");
+    }
+    let tags = display::counted(image.untagged.len(), "tag is", "tags are");
+    format!(
+        "The image stays, since {came} named it by the time it was to go; {tags} taken off it. Look again."
+    )
 }

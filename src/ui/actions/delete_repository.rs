@@ -1,13 +1,9 @@
-//! Deleting a whole repository: all tags, then all manifests. Its blobs are freed by a clean-up, as far as no other
-//! repository needs them.
+//! Deleting a whole repository: all tags, then all manifests.
 
-use std::{collections::HashSet, sync::Arc};
+use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     super::{
@@ -22,8 +18,8 @@ use super::{
     plan,
 };
 use crate::{
-    oci::{Algorithm, Digest},
-    registry::{Action, JournalEntry, RegistryError, RepositoryView},
+    oci::{Digest, Tag},
+    registry::RepositoryView,
 };
 
 /// Tags named on the page.
@@ -48,12 +44,7 @@ struct DeleteRepositoryPage {
 }
 
 /// The page that asks.
-pub(crate) async fn confirm(
-    State(ui): State<Arc<Ui>>,
-    viewer: Viewer,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let fields = Fields::parse(&query.unwrap_or_default());
+pub(crate) async fn confirm(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     viewer.answer(page(&ui, &viewer, &fields, "").await)
 }
 
@@ -90,19 +81,20 @@ async fn page(
 fn state(view: &RepositoryView) -> String {
     let mut digests: Vec<_> = view.manifests().map(|manifest| manifest.digest.as_str()).collect();
     digests.sort_unstable();
-    let tags = view.tags().iter().map(|tag| format!("{}@{}", tag.tag, tag.digest));
-    let all: Vec<String> = tags.chain(digests.into_iter().map(str::to_owned)).collect();
-    Digest::of(Algorithm::Sha256, all.join("\n").as_bytes()).encoded().to_owned()
+    let tags = view.tags().iter().flat_map(|tag| [tag.tag.as_str(), tag.digest.as_str()]);
+    plan::state(tags.chain(digests))
 }
 
 /// Deletes it.
-pub(crate) async fn delete(State(ui): State<Arc<Ui>>, viewer: Viewer, body: String) -> Response {
-    let fields = Fields::parse(&body);
+pub(crate) async fn delete(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     if !viewer.has_token(fields.get("token")) {
         return viewer.fail(Failure::StaleForm);
     }
-    let done = do_it(&ui, &viewer, &fields).await;
-    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
+    let asked = Arc::new((ui, viewer, fields));
+    let action = asked.clone();
+    let done = super::to_the_end(async move { do_it(&action.0, &action.1, &action.2).await }).await;
+    let (ui, viewer, fields) = &*asked;
+    super::answer(viewer, done, page(ui, viewer, fields, super::NOT_TYPED)).await
 }
 
 async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
@@ -112,35 +104,24 @@ async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Fail
     }
     // What came meanwhile was not agreed to.
     if state(&view) != fields.get("state") {
-        return Ok(super::back(&name, "changed", 0));
+        return Ok(super::back(ui, viewer, &name, super::CHANGED));
     }
-    let entry = |action| JournalEntry { repository: Some(name.clone()), ..viewer.entry(action) };
+    let mut untagged = 0;
     for tag in view.tags() {
-        if ui.registry.delete_tag_if(&name, &tag.tag, &tag.digest).await? {
-            ui.note_deletion(JournalEntry {
-                tag: Some(tag.tag.clone()),
-                was: Some(tag.digest.clone()),
-                ..entry(Action::Untag)
-            })
-            .await;
-        }
+        untagged += usize::from(ui.take_off(viewer, &name, &tag.tag, &tag.digest).await?);
     }
-    for digest in in_order(&view) {
-        match ui.registry.delete_manifest(&name, digest).await {
-            Err(RegistryError::ManifestUnknown(_)) => {}
-            result => {
-                drop(result?);
-                ui.note_deletion(JournalEntry { was: Some(digest.clone()), ..entry(Action::Delete) }).await;
-            }
-        }
-    }
-    Ok(super::back(&name, "repository", view.tags().len()))
-}
-
-/// What lists others goes first: at no moment is there an index of which parts are gone.
-fn in_order(view: &RepositoryView) -> Vec<&Digest> {
-    let listed: HashSet<&Digest> = view.manifests().flat_map(|manifest| &manifest.children).collect();
-    let mut all: Vec<_> = view.manifests().collect();
-    all.sort_by_key(|manifest| (listed.contains(&manifest.digest), manifest.children.is_empty()));
-    all.into_iter().map(|manifest| &manifest.digest).collect()
+    let all: Vec<Digest> = view.manifests().map(|manifest| manifest.digest.clone()).collect();
+    let done = ui.delete_manifests(viewer, &view, &all, &[]).await?;
+    let kept: Vec<&Tag> = done.kept.iter().map(|(tag, _)| tag).collect();
+    let tags = display::counted(untagged, "tag", "tags");
+    let sentence = if kept.is_empty() {
+        format!("The repository is deleted, with {tags}. {}", super::NOT_FREED)
+    } else {
+        format!(
+            "{tags} and {} are deleted; what {} named by then stays. Look again.",
+            display::counted(done.deleted.len(), "manifest", "manifests"),
+            super::some(&kept)
+        )
+    };
+    Ok(super::back(ui, viewer, &name, &sentence))
 }

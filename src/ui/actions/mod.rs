@@ -1,8 +1,9 @@
 //! Taking tags off, and deleting images and whole repositories: a page that says what will happen, then a POST that does it.
 //!
-//! Both are looked at again when they are done: the rights of who sends the form, and that each tag still names what the
-//! page said.
+//! Both are looked at again when they are done: the rights of who sends the form, that all is as the page said, and
+//! that each tag on the volume names what the page said.
 
+mod carry_out;
 mod delete;
 mod delete_repository;
 mod plan;
@@ -10,26 +11,47 @@ mod untag;
 
 use askama::Template;
 use axum::response::Response;
+use tracing::Instrument;
+
+use std::time::SystemTime;
 
 use super::{
+    Ui,
     address::{self, Target},
     fields::Fields,
     response::{self, Failure},
-    visitor::Viewer,
+    visitor::{Viewer, Visitor},
 };
-use crate::oci::RepositoryName;
+use crate::oci::{RepositoryName, Tag};
 
 pub(super) use delete::{confirm as confirm_delete, delete};
 pub(super) use delete_repository::{confirm as confirm_delete_repository, delete as delete_repository};
 pub(super) use untag::{confirm as confirm_untag, untag};
 
 /// Most tags taken off at once.
-const MAX_TAGS: usize = 1000;
+pub(super) const MAX_TAGS: usize = 1000;
 /// More tags than this are only taken off after the name of the repository was typed.
 const TYPED_FROM: usize = 20;
+/// Tags named in a sentence.
+const NAMED: usize = 3;
 
 /// What the page says when it asks again.
 const NOT_TYPED: &str = "The name was not the one asked for.";
+
+/// There is no garbage collection yet.
+const NOT_FREED: &str = "Its bytes stay on the volume: this version frees none.";
+
+/// What a page says when it is no longer as it was shown.
+const CHANGED: &str =
+    "Nothing was done: something was pushed or deleted here before you confirmed. Look again.";
+
+/// Does an action to its end, with what is noted of it: who closes the page stops neither.
+async fn to_the_end(
+    action: impl Future<Output = Result<String, Failure>> + Send + 'static,
+) -> Result<String, Failure> {
+    // A task that panics has said so in the log.
+    tokio::spawn(action.in_current_span()).await.unwrap_or(Err(Failure::Internal))
+}
 
 /// Answers a form: with where to go when it is done, or with the page once more that asks for the name.
 async fn answer<Page: Template>(
@@ -44,34 +66,21 @@ async fn answer<Page: Template>(
     }
 }
 
-/// The page of the repository, which says what was done to how many.
-fn back(name: &RepositoryName, done: &str, count: usize) -> String {
+/// The page of the repository, which says what was done. The sentence is sealed: a link from elsewhere says nothing.
+fn back(ui: &Ui, viewer: &Viewer, name: &RepositoryName, sentence: &str) -> String {
     let path = Target::Repository(name.clone()).path();
-    address::with_query(&path, &[("done", done), ("count", &count.to_string())])
+    let sealed = ui.sealer.seal_notice(sentence, &viewer.frame.form_token, &path, SystemTime::now());
+    address::with_query(&path, &[("done", &sealed)])
 }
 
 /// What a repository's page says about what was just done.
-pub(super) fn notice(fields: &Fields) -> Option<String> {
-    let count: usize = fields.get("count").parse().ok()?;
-    let tags = |count| if count == 1 { "1 tag".to_owned() } else { format!("{count} tags") };
-    match fields.get("done") {
-        "untag" => Some(format!("{} taken off. What they named is still stored.", tags(count))),
-        "delete" => Some(format!(
-            "The image is deleted, with {}. Its bytes are freed by the next clean-up.",
-            tags(count)
-        )),
-        "repository" => Some(format!(
-            "The repository is deleted, with {}. Its bytes are freed by the next clean-up.",
-            tags(count)
-        )),
-        "changed" => Some(
-            "Nothing was done: something was pushed or deleted here before you confirmed. Look again."
-                .to_owned(),
-        ),
-        "moved" => Some(format!(
-            "Nothing was done: {} named something else by the time you confirmed. Look again.",
-            tags(count)
-        )),
-        _ => None,
-    }
+pub(super) fn notice(ui: &Ui, visitor: &Visitor, path: &str, fields: &Fields) -> Option<String> {
+    ui.sealer.open_notice(fields.get("done"), &visitor.frame.form_token, path, SystemTime::now())
+}
+
+/// Some of many tags.
+fn some(tags: &[&Tag]) -> String {
+    let named: Vec<&str> = tags.iter().take(NAMED).map(|tag| tag.as_str()).collect();
+    let more = tags.len().saturating_sub(NAMED);
+    if more == 0 { named.join(", ") } else { format!("{} and {more} more", named.join(", ")) }
 }

@@ -3,15 +3,13 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{
-    extract::{RawQuery, State},
-    response::Response,
-};
+use axum::{extract::State, response::Response};
 
 use super::{
     super::{
         Ui,
         address::Target,
+        display,
         fields::Fields,
         repository::{Crumb, crumbs},
         response::Failure,
@@ -20,10 +18,7 @@ use super::{
     TYPED_FROM,
     plan::{self, Effect, GoingTag},
 };
-use crate::{
-    oci::{Digest, Reference, RepositoryName, Tag},
-    registry::{Action, JournalEntry},
-};
+use crate::oci::{Digest, Reference, Tag};
 
 #[derive(Template)]
 #[template(path = "untag.html")]
@@ -40,12 +35,7 @@ struct UntagPage {
 }
 
 /// The page that asks.
-pub(crate) async fn confirm(
-    State(ui): State<Arc<Ui>>,
-    viewer: Viewer,
-    RawQuery(query): RawQuery,
-) -> Response {
-    let fields = Fields::parse(&query.unwrap_or_default());
+pub(crate) async fn confirm(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     viewer.answer(page(&ui, &viewer, &fields, "").await)
 }
 
@@ -56,22 +46,14 @@ async fn page(
     message: &'static str,
 ) -> Result<UntagPage, Failure> {
     let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
-    let going = plan::going(&view, fields.all("tag"));
+    // Those that were asked about, when it asks again.
+    let again = fields.all("going").filter_map(|going| Some(going.split_once('@')?.0));
+    let going = plan::going(&view, fields.all("tag").chain(again));
     if going.is_empty() {
         return Err(Failure::NoTags);
     }
     let effects = plan::effects(&view, &going);
-    // What would have no name left, and what only that lists.
-    let nameless = |digest: &Digest| {
-        view.indexes_of(digest).next().is_none()
-            && view.tags_of(digest).all(|tag| going.iter().any(|going| going.tag == *tag))
-    };
-    let mut gone: Vec<Digest> = going.iter().map(|tag| tag.digest.clone()).filter(nameless).collect();
-    gone.sort_unstable();
-    gone.dedup();
-    for digest in gone.clone() {
-        gone.extend(plan::only_listed_by(&view, &digest));
-    }
+    let gone = plan::nameless(&view, &going);
     Ok(UntagPage {
         frame: viewer.frame.clone(),
         name: name.to_string(),
@@ -86,13 +68,15 @@ async fn page(
 }
 
 /// Takes them off.
-pub(crate) async fn untag(State(ui): State<Arc<Ui>>, viewer: Viewer, body: String) -> Response {
-    let fields = Fields::parse(&body);
+pub(crate) async fn untag(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     if !viewer.has_token(fields.get("token")) {
         return viewer.fail(Failure::StaleForm);
     }
-    let done = do_it(&ui, &viewer, &fields).await;
-    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
+    let asked = Arc::new((ui, viewer, fields));
+    let action = asked.clone();
+    let done = super::to_the_end(async move { do_it(&action.0, &action.1, &action.2).await }).await;
+    let (ui, viewer, fields) = &*asked;
+    super::answer(viewer, done, page(ui, viewer, fields, super::NOT_TYPED)).await
 }
 
 async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
@@ -109,37 +93,24 @@ async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Fail
         return Err(Failure::NotTyped);
     }
     // All are looked at before the first goes.
-    let mut moved = 0;
+    let mut moved = Vec::new();
     for (tag, digest) in &going {
         let named = ui.registry.resolve(&name, &Reference::Tag(tag.clone())).await;
-        moved += usize::from(!matches!(named, Ok(named) if named == *digest));
-    }
-    if moved > 0 {
-        return Ok(super::back(&name, "moved", moved));
-    }
-    let count = remove(ui, viewer, &name, &going).await?;
-    Ok(super::back(&name, "untag", count))
-}
-
-async fn remove(
-    ui: &Ui,
-    viewer: &Viewer,
-    name: &RepositoryName,
-    going: &[(Tag, Digest)],
-) -> Result<usize, Failure> {
-    let mut count = 0;
-    for (tag, digest) in going {
-        // One that was moved since it was looked at stays: somebody else was faster.
-        if ui.registry.delete_tag_if(name, tag, digest).await? {
-            count += 1;
-            ui.note_deletion(JournalEntry {
-                repository: Some(name.clone()),
-                tag: Some(tag.clone()),
-                was: Some(digest.clone()),
-                ..viewer.entry(Action::Untag)
-            })
-            .await;
+        if !matches!(named, Ok(named) if named == *digest) {
+            moved.push(tag);
         }
     }
-    Ok(count)
+    if !moved.is_empty() {
+        let moved = super::some(&moved);
+        let sentence =
+            format!("Nothing was done: {moved} named something else by the time you confirmed. Look again.");
+        return Ok(super::back(ui, viewer, &name, &sentence));
+    }
+    let mut count = 0;
+    for (tag, digest) in &going {
+        // One that was moved since it was looked at stays: somebody else was faster.
+        count += usize::from(ui.take_off(viewer, &name, tag, digest).await?);
+    }
+    let tags = display::counted(count, "tag", "tags");
+    Ok(super::back(ui, viewer, &name, &format!("{tags} taken off. What they named is still stored.")))
 }

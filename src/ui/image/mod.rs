@@ -37,6 +37,7 @@ pub(super) use kind::{kind, kind_of_view, short_kind};
 pub(super) use raw::page as raw_page;
 pub(super) use rows::PageLink;
 use rows::{ChildRow, FileRow, ImageView, LayerUses, Link, PlatformLink};
+pub(super) use secrets::looks_secret;
 use surroundings::Surroundings;
 
 /// Images shown of those that have a layer.

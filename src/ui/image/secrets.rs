@@ -1,7 +1,7 @@
 //! Values in an image that look like secrets: everybody who can pull it has them.
 
 /// Whether a name or a value looks like a secret. Misses some and is wrong about others: a hint, no proof.
-pub(super) fn looks_secret(name: &str, value: &str) -> bool {
+pub(in crate::ui) fn looks_secret(name: &str, value: &str) -> bool {
     !value.is_empty() && (is_secret_name(name) || is_secret_value(value))
 }
 

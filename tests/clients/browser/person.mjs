@@ -126,7 +126,7 @@ async function takeOffAndDelete(page, scripts) {
   }
   await page.getByRole("link", { name: "index", exact: true }).click();
   await page.getByRole("link", { name: "Delete the image" }).click();
-  await page.getByText("Also delete the 1 manifests").waitFor();
+  await page.getByText("Also delete 1 manifest that only it lists").waitFor();
   await page.getByRole("button", { name: "Delete it" }).click();
   await page.getByText("The image is deleted").waitFor();
   for (const [reference, expected] of [["index", "gone"], [index.digest, "gone"], [child.digest, "gone"], ["keep", "there"]]) {

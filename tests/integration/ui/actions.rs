@@ -10,19 +10,19 @@ use super::{
     sample::Sample,
 };
 
-async fn confirm(browser: &mut Browser, path: &str, action: &str) -> Vec<(String, String)> {
+pub(crate) async fn confirm(browser: &mut Browser, path: &str, action: &str) -> Vec<(String, String)> {
     let page = browser.get(path).await;
     assert_eq!(page.status, StatusCode::OK, "{path}: {}", page.text);
     markup::check(path, &page.text);
     page.fields(action)
 }
 
-async fn send(browser: &mut Browser, action: &str, fields: &[(String, String)]) -> Answer {
+pub(crate) async fn send(browser: &mut Browser, action: &str, fields: &[(String, String)]) -> Answer {
     let fields: Vec<_> = fields.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
     browser.post(action, &fields).await
 }
 
-async fn is_there(sample: &Sample, repository: &str, reference: &str) -> bool {
+pub(crate) async fn is_there(sample: &Sample, repository: &str, reference: &str) -> bool {
     let name: RepositoryName = repository.parse().unwrap();
     let reference = match reference.parse() {
         Ok(digest) => Reference::Digest(digest),
@@ -42,13 +42,14 @@ async fn tags_are_taken_off_and_what_they_named_stays() {
     assert!(page.contains("still named") && page.contains(">same<") && !page.contains("nope"), "{page}");
     let fields = confirm(&mut browser, path, "/ui/-/untag").await;
     let done = send(&mut browser, "/ui/-/untag", &fields).await;
-    assert_eq!((done.status, done.location()), (StatusCode::SEE_OTHER, "/ui/r/team/app?done=untag&count=1"));
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
     let page = browser.get(done.location()).await.text;
     assert!(page.contains("1 tag taken off") && !page.contains("/ui/r/team/app:v1\""));
     assert!(!is_there(&sample, "team/app", "v1").await && is_there(&sample, "team/app", "same").await);
     assert!(is_there(&sample, "team/app", one["digest"].as_str().unwrap()).await);
     let again = send(&mut browser, "/ui/-/untag", &fields).await;
-    assert!(again.location().contains("done=moved"), "{}", again.location());
+    let page = browser.get(again.location()).await.text;
+    assert!(page.contains("Nothing was done: v1 named something else"), "{page}");
 }
 
 #[tokio::test]
@@ -58,7 +59,6 @@ async fn a_tag_that_moved_since_the_question_is_left_alone() {
     let fields = confirm(&mut browser, "/ui/-/untag?repository=team/app&tag=v1", "/ui/-/untag").await;
     sample.image("team/app", Some("v1"), "amd64", "newer", json!({})).await;
     let answer = send(&mut browser, "/ui/-/untag", &fields).await;
-    assert_eq!(answer.location(), "/ui/r/team/app?done=moved&count=1");
     assert!(is_there(&sample, "team/app", "v1").await);
     let page = browser.get(answer.location()).await.text;
     assert!(page.contains("Nothing was done"));
@@ -83,9 +83,9 @@ async fn many_tags_need_the_name_typed() {
     }
     fields.push(("typed".to_owned(), "many".to_owned()));
     let done = send(&mut browser, "/ui/-/untag", &fields).await;
-    assert_eq!(done.location(), "/ui/r/many?done=untag&count=25");
-    let page = browser.get("/ui/r/many").await.text;
-    assert!(page.contains("has no tags") && page.contains("1 manifests without one"), "{page}");
+    let page = browser.get(done.location()).await.text;
+    assert!(page.contains("25 tags taken off") && page.contains("has no tags"), "{page}");
+    assert!(page.contains("1 manifest without one") && page.contains("and holds "), "{page}");
 }
 
 #[tokio::test]
@@ -96,14 +96,18 @@ async fn an_image_is_deleted_with_its_tags_and_what_only_it_lists() {
     let href = image.split("href=\"").find(|part| part.starts_with("/ui/-/delete")).unwrap();
     let href = href.split('"').next().unwrap().replace("&amp;", "&");
     let page = browser.get(&href).await.text;
-    for part in [">multi<", "3 manifests that only it lists", "1 manifest refers", "can then free"] {
+    for part in
+        [">multi<", "3 manifests that only it lists", "<li>SPDX bill of materials ", "frees no space yet"]
+    {
         assert!(page.contains(part), "{part}");
     }
     let fields = confirm(&mut browser, &href, "/ui/-/delete").await;
     let name: RepositoryName = "team/app".parse().unwrap();
     let before = sample.registry.repository_view(&name).await.unwrap().manifests().count();
     let done = send(&mut browser, "/ui/-/delete", &fields).await;
-    assert_eq!((done.status, done.location()), (StatusCode::SEE_OTHER, "/ui/r/team/app?done=delete&count=1"));
+    assert_eq!(done.status, StatusCode::SEE_OTHER);
+    let page = browser.get(done.location()).await.text;
+    assert!(page.contains("The image is deleted, with 1 tag. Its bytes stay"), "{page}");
     assert!(!is_there(&sample, "team/app", "multi").await && is_there(&sample, "team/app", "v1").await);
     let view = sample.registry.repository_view(&name).await.unwrap();
     assert_eq!(view.manifests().count(), before - 4, "the index, two images and an attestation");
@@ -123,11 +127,14 @@ async fn deleting_what_an_index_needs_says_so_and_leaves_the_siblings() {
     assert!(page.contains("Still needed:") && page.contains("It has no tag"), "{page}");
     let tag = view.tag(&"v1".parse().unwrap()).unwrap();
     let path = format!("/ui/-/delete?repository=team/app&digest={}", tag.digest);
-    let mut fields = confirm(&mut browser, &path, "/ui/-/delete").await;
-    // A tag that came after the question was not agreed to.
-    fields.retain(|(name, _)| name != "going");
+    let fields = confirm(&mut browser, &path, "/ui/-/delete").await;
+    sample.image("team/app", Some("later"), "amd64", "v1", json!({})).await;
     let answer = send(&mut browser, "/ui/-/delete", &fields).await;
-    assert_eq!(answer.location(), "/ui/r/team/app?done=moved&count=1");
+    let page = browser.get(answer.location()).await.text;
+    assert!(
+        page.contains("Nothing was done"),
+        "a tag that came after the question was not agreed to: {page}"
+    );
     assert!(is_there(&sample, "team/app", "v1").await);
 }
 
@@ -220,7 +227,6 @@ async fn a_repository_is_deleted_whole_and_what_is_below_it_and_beside_it_stays(
     assert!(refused.text.contains("The name was not the one asked for"));
     sample.image("team/app", Some("later"), "amd64", "later", json!({})).await;
     let changed = send(&mut browser, action, &typed("team/app")).await;
-    assert_eq!(changed.location(), "/ui/r/team/app?done=changed&count=0");
     assert!(browser.get(changed.location()).await.text.contains("Nothing was done"));
     assert!(is_there(&sample, "team/app", "v1").await, "what came after the question was not agreed to");
 
@@ -230,7 +236,6 @@ async fn a_repository_is_deleted_whole_and_what_is_below_it_and_beside_it_stays(
         .filter(|(name, _)| name == "typed")
         .for_each(|(_, value)| *value = "team/app".to_owned());
     let done = send(&mut browser, action, &fields).await;
-    assert_eq!(done.location(), "/ui/r/team/app?done=repository&count=3");
     let page = browser.get(done.location()).await;
     markup::check(done.location(), &page.text);
     assert!(

@@ -30,21 +30,32 @@ pub(crate) fn pages(registry: &Registry, htpasswd: Option<&Path>) -> Router {
 
 /// The same with rules.
 pub(crate) fn pages_of(registry: &Registry, config: auth::Config) -> Router {
+    pages_with(registry, config, |_| {})
+}
+
+/// The same with another configuration of the pages.
+pub(crate) fn pages_with(
+    registry: &Registry,
+    config: auth::Config,
+    change: impl FnOnce(&mut ui::Config),
+) -> Router {
     let config = auth::Config { bcrypt_cost: 4, ..config };
     let policy = Policy::new(&config);
     let ca = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n\
         -----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
     let in_a_year = SystemTime::now() + Duration::from_secs(365 * 24 * 3600);
+    let mut pages = ui::Config {
+        ca_certificate: Some(Arc::new(move || Some(ca.to_vec()))),
+        session_key: KEY,
+        certificate_ends: Some(Arc::new(move || Some(in_a_year))),
+        ..ui::Config::default()
+    };
+    change(&mut pages);
     ui::router(UiState {
         registry: registry.clone(),
         authenticator: Authenticator::open(config).unwrap(),
         policy,
-        config: ui::Config {
-            ca_certificate: Some(std::sync::Arc::new(move || Some(ca.to_vec()))),
-            session_key: KEY,
-            certificate_ends: Some(Arc::new(move || Some(in_a_year))),
-            ..ui::Config::default()
-        },
+        config: pages,
     })
 }
 
@@ -151,7 +162,7 @@ impl Browser {
         self.post("/ui/login", &fields).await
     }
 
-    async fn send(&mut self, request: http::request::Builder, body: String) -> Answer {
+    pub(crate) async fn send(&mut self, request: http::request::Builder, body: String) -> Answer {
         let cookies: Vec<_> = self.cookies.iter().map(|(name, value)| format!("{name}={value}")).collect();
         let request = request
             .header(header::HOST, HOST)

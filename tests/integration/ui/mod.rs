@@ -4,6 +4,8 @@ mod account;
 mod actions;
 mod browser;
 mod data;
+mod deletion;
+mod forms;
 mod lists;
 mod markup;
 mod pages;
