@@ -176,10 +176,19 @@ impl Registry {
         Ok(history.take(limit).cloned().collect())
     }
 
-    /// Who moved tags of a repository last: the newest entry of each.
-    pub(super) fn last_moves(&self, repository: &RepositoryName, tags: &[Tag]) -> Vec<Option<JournalEntry>> {
+    /// Who pushed what tags of a repository name now. An entry that says that a tag names something else is not the
+    /// last: a registry:2 wrote after it, or the journal was not.
+    pub(super) fn pushes<'a>(
+        &self,
+        repository: &RepositoryName,
+        tags: impl Iterator<Item = (&'a Tag, &'a Digest)>,
+    ) -> Vec<Option<JournalEntry>> {
         let state = self.inner.journal.lock();
-        tags.iter().map(|tag| state.memory.last_move(repository, tag).cloned()).collect()
+        let push = |(tag, digest): (&Tag, &Digest)| {
+            let entry = state.memory.last_move(repository, tag)?;
+            (entry.now.as_ref() == Some(digest)).then(|| entry.clone())
+        };
+        tags.map(push).collect()
     }
 }
 

@@ -119,26 +119,47 @@ impl Summarizer {
         repository: &RepositoryName,
         digest: &Digest,
     ) -> Result<Option<Arc<ImageSummary>>, StorageError> {
-        let Some(summary) = self.at_depth(storage, repository, digest, DEPTH)? else { return Ok(None) };
-        // It may have been made for a repository that has all that the manifest names: of what another one has and this
-        // one has not, nothing is shown here.
-        if self.has_parts(storage, repository, &summary)? {
-            return Ok(Some(summary));
-        }
-        let made = self.make(storage, repository, digest, DEPTH)?;
-        Ok(made.map(|(summary, _)| Arc::new(summary)))
+        Ok(self.seen_from(storage, repository, digest, DEPTH)?.map(|(summary, _)| summary))
     }
 
-    /// Whether a repository has what a summary tells of.
+    /// The summary as a repository may show it, and whether it is of the whole.
+    fn seen_from(
+        &self,
+        storage: &Storage,
+        repository: &RepositoryName,
+        digest: &Digest,
+        depth: usize,
+    ) -> Result<Option<(Arc<ImageSummary>, bool)>, StorageError> {
+        let Some((summary, complete)) = self.at_depth(storage, repository, digest, depth)? else {
+            return Ok(None);
+        };
+        // It may have been made for a repository that has all that the manifest names: of what another one has and this
+        // one has not, nothing is shown here.
+        if !complete || self.has_parts(storage, repository, &summary, depth)? {
+            return Ok(Some((summary, complete)));
+        }
+        let made = self.make(storage, repository, digest, depth)?;
+        Ok(made.map(|(summary, _)| (Arc::new(summary), false)))
+    }
+
+    /// Whether a repository has what a summary tells of, and what the parts of that tell of.
     fn has_parts(
         &self,
         storage: &Storage,
         repository: &RepositoryName,
         summary: &ImageSummary,
+        depth: usize,
     ) -> Result<bool, StorageError> {
         if let SummaryKind::Index(facts) = &summary.kind {
             for child in facts.children.iter().filter(|child| child.compressed_size.is_some()) {
                 if !storage.has_manifest(repository, &child.digest)? {
+                    return Ok(false);
+                }
+                // In the size of an index are those of its own parts; what it is says only itself.
+                if let Some(depth) = depth.checked_sub(1)
+                    && let Some((part, _)) = self.at_depth(storage, repository, &child.digest, depth)?
+                    && !self.has_parts(storage, repository, &part, depth)?
+                {
                     return Ok(false);
                 }
             }
@@ -158,27 +179,29 @@ impl Summarizer {
         repository: &RepositoryName,
         digest: &Digest,
         depth: usize,
-    ) -> Result<Option<Arc<ImageSummary>>, StorageError> {
+    ) -> Result<Option<(Arc<ImageSummary>, bool)>, StorageError> {
         if let Some(summary) = self.summaries.0.get(digest) {
-            return Ok(Some(summary));
+            return Ok(Some((summary, true)));
         }
         if let Some(summary) = read_kept(storage, digest)? {
             let summary = Arc::new(summary);
             self.summaries.0.insert(digest.clone(), summary.clone());
-            return Ok(Some(summary));
+            return Ok(Some((summary, true)));
         }
         let Some((summary, complete)) = self.make(storage, repository, digest, depth)? else {
             return Ok(None);
         };
         let summary = Arc::new(summary);
         // What a repository lacks today another one has, or this one tomorrow: only the whole is remembered.
-        if complete {
+        let is_cut = depth == 0 && matches!(summary.kind, SummaryKind::Index(_));
+        if complete && !is_cut {
             self.summaries.0.insert(digest.clone(), summary.clone());
             keep(storage, &summary);
         }
-        Ok(Some(summary))
+        Ok(Some((summary, complete)))
     }
 
+    /// Makes a summary, and says whether the repository has all that it should tell of.
     fn make(
         &self,
         storage: &Storage,
@@ -192,13 +215,16 @@ impl Summarizer {
         };
         let (manifest, size) = (&cached.manifest, cached.bytes.len() as u64);
         if manifest.kind.is_index() {
-            let mut children = Vec::new();
+            let (mut children, mut complete) = (Vec::new(), true);
             for child in manifest.manifests.iter().filter(|_| depth > 0) {
-                if storage.has_manifest(repository, &child.digest)? {
-                    children.extend(self.at_depth(storage, repository, &child.digest, depth - 1)?);
-                }
+                let part = if storage.has_manifest(repository, &child.digest)? {
+                    self.seen_from(storage, repository, &child.digest, depth - 1)?
+                } else {
+                    None
+                };
+                complete &= part.as_ref().is_some_and(|(_, complete)| *complete);
+                children.extend(part.map(|(summary, _)| summary));
             }
-            let complete = children.len() == manifest.manifests.len();
             return Ok(Some((ImageSummary::of_index(digest.clone(), manifest, size, &children), complete)));
         }
         let config = read_config(storage, repository, manifest)?;

@@ -37,6 +37,8 @@ struct CataloguePage {
     namespaces: Tree,
     found_tags: Vec<FoundTag>,
     more_tags: bool,
+    /// Repositories whose tags are not in memory.
+    not_searched: usize,
     totals: Option<Totals>,
     unread: usize,
     nothing_stored: bool,
@@ -111,7 +113,7 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
         let is_sorted = sort == column || (sort.is_empty() && column == "name");
         Column::new(column, is_sorted, reverse, |reverse| here(column, reverse, ""))
     });
-    let (found_tags, more_tags) = find_tags(ui, viewer, &search, &visible);
+    let (found_tags, more_tags, not_searched) = find_tags(ui, viewer, &search, &visible);
     let namespaces = match (search.is_empty(), all) {
         (true, true) => Tree::new(&catalogue.namespaces().all().iter().collect::<Vec<_>>(), 0),
         (true, false) => tree_of(&visible, 0),
@@ -128,6 +130,7 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
         namespaces,
         found_tags,
         more_tags,
+        not_searched,
         // Of what the viewer may see: that much more is being read is told to nobody else.
         unread: visible.iter().filter(|row| row.facts.is_none()).count(),
         frame: viewer.frame.clone(),
@@ -148,13 +151,13 @@ fn find_tags(
     viewer: &Viewer,
     search: &Search,
     visible: &[&Arc<CatalogueRow>],
-) -> (Vec<FoundTag>, bool) {
+) -> (Vec<FoundTag>, bool, usize) {
     let mut found = Vec::new();
     if search.text.len() < 2 {
-        return (found, false);
+        return (found, false, 0);
     }
     let wanted = visible.iter().filter_map(|row| Some((&row.name, search.in_tags_of(row.name.as_str())?)));
-    let found_in = ui
+    let (found_in, not_searched) = ui
         .registry
         .find_tags(wanted, SHOWN_TAGS + 1, |tag, words| words.iter().all(|word| contains(tag, word)));
     for (name, tag) in found_in {
@@ -164,7 +167,8 @@ fn find_tags(
     }
     let more = found.len() > SHOWN_TAGS;
     found.truncate(SHOWN_TAGS);
-    (found, more)
+    // Of what the viewer may see, as all of this.
+    (found, more, not_searched)
 }
 
 impl Column {
@@ -202,7 +206,7 @@ impl Row {
     fn new(ui: &Ui, name: &RepositoryName, row: &CatalogueRow) -> Self {
         let facts = row.facts.as_ref();
         let newest = facts.and_then(|facts| facts.newest.as_ref());
-        let by = newest.and_then(|(tag, _)| ui.registry.pushed_by(name, tag));
+        let by = newest.and_then(|(tag, digest, _)| ui.registry.pushed_by(name, tag, digest));
         Self {
             name: name.to_string(),
             href: Target::Repository(name.clone()).path(),
@@ -210,9 +214,9 @@ impl Row {
             size: facts.map(|facts| display::size(facts.stored)),
             pushed: facts.and_then(|facts| facts.pushed).and_then(Moment::of_system),
             by,
-            newest: newest.map(|(tag, _)| tag.to_string()),
+            newest: newest.map(|(tag, _, _)| tag.to_string()),
             platforms: newest
-                .map(|(_, platforms)| platforms.iter().take(SHOWN_PLATFORMS).cloned().collect())
+                .map(|(_, _, platforms)| platforms.iter().take(SHOWN_PLATFORMS).cloned().collect())
                 .unwrap_or_default(),
         }
     }

@@ -29,6 +29,7 @@ struct StoragePage {
     rows: Vec<Row>,
     pages: Pages,
     unread: usize,
+    no_room: usize,
     sees_all: bool,
 }
 
@@ -68,6 +69,7 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<StoragePage, 
         rows: report.repositories[shown].iter().map(|bytes| Row::new(bytes, report.stored)).collect(),
         pages,
         unread: report.unread,
+        no_room: report.no_room,
         sees_all,
     })
 }

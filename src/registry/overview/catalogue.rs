@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{Namespaces, RepositoryView};
-use crate::oci::{RepositoryName, Tag};
+use crate::oci::{Digest, RepositoryName, Tag};
 
 /// All repositories at a moment.
 #[derive(Debug)]
@@ -50,8 +50,8 @@ pub struct CatalogueFacts {
     pub manifests: usize,
     /// When a tag was last written, by the clock of the file server.
     pub pushed: Option<SystemTime>,
-    /// The tag written last, and the platforms of what it names.
-    pub newest: Option<(Tag, Vec<String>)>,
+    /// The tag written last, what it names, and the platforms of that.
+    pub newest: Option<(Tag, Digest, Vec<String>)>,
     /// Bytes stored for it, each blob once.
     pub stored: u64,
 }
@@ -131,7 +131,7 @@ impl CatalogueRow {
                 pushed: newest.map(|tag| tag.pushed),
                 newest: newest.map(|tag| {
                     let platforms = tag.manifest.as_ref().map(|manifest| manifest.platforms.clone());
-                    (tag.tag.clone(), platforms.unwrap_or_default())
+                    (tag.tag.clone(), tag.digest.clone(), platforms.unwrap_or_default())
                 }),
                 stored: view.stored_bytes(),
             }),

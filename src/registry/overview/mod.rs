@@ -32,7 +32,7 @@ pub use usage::{Known, LayerUse, RepositoryBytes, StorageReport};
 use self::{reading::CatalogueState, touched::Touched};
 use super::{JournalEntry, Registry, RegistryError, blocking::Work, summaries::Summarizer};
 use crate::{
-    oci::{RepositoryName, Tag},
+    oci::{Digest, RepositoryName, Tag},
     storage::{Storage, StorageError},
 };
 
@@ -123,28 +123,31 @@ impl Registry {
     }
 
     /// Tags in repositories, at most `most`, that `finds` finds, each with what was given for its repository.
-    /// Repositories that have not been read, or not for long, are passed over.
+    /// Repositories that have not been read, or for which there is no memory, are passed over, and counted.
     pub fn find_tags<'a, T>(
         &self,
         repositories: impl Iterator<Item = (&'a RepositoryName, T)>,
         most: usize,
         finds: impl Fn(&str, &T) -> bool,
-    ) -> Vec<(RepositoryName, Tag)> {
-        let mut found = Vec::new();
+    ) -> (Vec<(RepositoryName, Tag)>, usize) {
+        let (mut found, mut passed_over) = (Vec::new(), 0);
         for (name, given) in repositories {
-            let Some(view) = self.inner.overviews.views.get(name) else { continue };
+            let Some(view) = self.inner.overviews.views.get(name) else {
+                passed_over += 1;
+                continue;
+            };
             let tags = view.tags().iter().filter(|tag| finds(tag.tag.as_str(), &given));
             found.extend(tags.take(most - found.len()).map(|tag| (name.clone(), tag.tag.clone())));
             if found.len() >= most {
                 break;
             }
         }
-        found
+        (found, passed_over)
     }
 
-    /// Who pushed a tag last, as far as the journal says.
-    pub fn pushed_by(&self, repository: &RepositoryName, tag: &Tag) -> Option<String> {
-        self.last_moves(repository, std::slice::from_ref(tag)).pop().flatten().and_then(|entry| entry.user)
+    /// Who pushed what a tag names, as far as the journal says.
+    pub fn pushed_by(&self, repository: &RepositoryName, tag: &Tag, digest: &Digest) -> Option<String> {
+        self.pushes(repository, std::iter::once((tag, digest))).pop().flatten().and_then(|entry| entry.user)
     }
 
     /// Some tags of a view as they are now, each read from the volume; one that is gone is left out. With each, who
@@ -169,12 +172,7 @@ impl Registry {
             Ok((fresh, view))
         };
         let (fresh, view) = self.storage(Work::Lookup, look).await?;
-        let names: Vec<Tag> = fresh.iter().map(|tag| tag.tag.clone()).collect();
-        let moves = self.last_moves(view.name(), &names);
-        let by = |(tag, entry): (TagView, Option<JournalEntry>)| {
-            let entry = entry.filter(|entry| entry.now.as_ref() == Some(&tag.digest));
-            (tag, entry)
-        };
-        Ok(fresh.into_iter().zip(moves).map(by).collect())
+        let pushes = self.pushes(view.name(), fresh.iter().map(|tag| (&tag.tag, &tag.digest)));
+        Ok(fresh.into_iter().zip(pushes).collect())
     }
 }

@@ -37,8 +37,10 @@ pub struct StorageReport {
     pub stored: u64,
     /// The part of that which more than one repository uses.
     pub shared: u64,
-    /// Repositories that have not been read yet, or for which there is no memory, and that are not counted.
+    /// Repositories that have not been read yet and are not counted.
     pub unread: usize,
+    /// Repositories that were read, for which there is no room in memory, and that are not counted either.
+    pub no_room: usize,
 }
 
 /// Something that was looked for in all repositories of somebody.
@@ -48,6 +50,8 @@ pub struct Known<T> {
     pub found: T,
     /// Whether these are all.
     pub is_complete: bool,
+    /// Whether there is no room in memory for some that were read: waiting does not help.
+    pub lacks_room: bool,
 }
 
 /// Another image that has a layer.
@@ -59,6 +63,20 @@ pub struct LayerUse {
     pub tag: Tag,
 }
 
+/// How many repositories are not known.
+#[derive(Default)]
+struct Missing {
+    unread: usize,
+    /// These were read.
+    no_room: usize,
+}
+
+impl Missing {
+    fn of<T>(&self, found: T) -> Known<T> {
+        Known { found, is_complete: self.unread + self.no_room == 0, lacks_room: self.no_room > 0 }
+    }
+}
+
 impl Registry {
     /// How the bytes are shared between the repositories of the catalogue that `wanted` takes: nothing of the others
     /// counts.
@@ -67,8 +85,8 @@ impl Registry {
         wanted: impl Fn(&RepositoryName) -> bool,
     ) -> Result<StorageReport, RegistryError> {
         let catalogue = self.catalogue().await?;
-        let (views, unread) = self.views(&catalogue, wanted);
-        Ok(StorageReport { unread, ..report(&views) })
+        let (views, missing) = self.views(&catalogue, wanted);
+        Ok(StorageReport { unread: missing.unread, no_room: missing.no_room, ..report(&views) })
     }
 
     /// For each layer, how many other images have it and some of them. An image is a tag; one that names `not` does not
@@ -84,7 +102,7 @@ impl Registry {
         let keys: HashMap<BlobKey, usize> =
             layers.iter().enumerate().map(|(index, layer)| (BlobKey::new(layer), index)).collect();
         let mut uses = vec![(0, Vec::new()); layers.len()];
-        let (views, unread) = self.views(&catalogue, wanted);
+        let (views, missing) = self.views(&catalogue, wanted);
         for view in views {
             if !keys.keys().any(|key| view.has_blob(*key)) {
                 continue;
@@ -107,7 +125,7 @@ impl Registry {
                 }
             }
         }
-        Ok(Known { found: uses, is_complete: unread == 0 })
+        Ok(missing.of(uses))
     }
 
     /// What can be freed when the manifests `gone` leave a repository: what they need and nothing else that is known
@@ -128,12 +146,12 @@ impl Registry {
                 freed.remove(key);
             }
         }
-        let (others, unread) = self.views(&catalogue, |name| name != repository && wanted(name));
+        let (others, missing) = self.views(&catalogue, |name| name != repository && wanted(name));
         for other in others {
             freed.retain(|key, _| !other.has_blob(*key));
         }
         let found = freed.values().fold(0, |sum: u64, size| sum.saturating_add(*size));
-        Ok(Known { found, is_complete: unread == 0 })
+        Ok(missing.of(found))
     }
 
     /// What is known of the repositories of the catalogue that `wanted` takes, and of how many nothing is.
@@ -141,16 +159,20 @@ impl Registry {
         &self,
         catalogue: &Catalogue,
         wanted: impl Fn(&RepositoryName) -> bool,
-    ) -> (Vec<Arc<RepositoryView>>, usize) {
-        let mut unread = 0;
+    ) -> (Vec<Arc<RepositoryView>>, Missing) {
+        let mut missing = Missing::default();
         let view = |row: &Arc<CatalogueRow>| {
             let view = self.inner.overviews.views.get(&row.name);
-            unread += usize::from(view.is_none());
+            match (&view, &row.facts) {
+                (Some(_), _) => {}
+                (None, None) => missing.unread += 1,
+                (None, Some(_)) => missing.no_room += 1,
+            }
             view
         };
         let rows = catalogue.rows().iter().filter(|row| wanted(&row.name));
         let views = rows.filter_map(view).collect();
-        (views, unread)
+        (views, missing)
     }
 }
 
@@ -182,5 +204,6 @@ fn report(views: &[Arc<RepositoryView>]) -> StorageReport {
         stored: sum(&mut users.values().map(|user| user.0)),
         shared: sum(&mut users.values().filter(|user| user.1 > 1).map(|user| user.0)),
         unread: 0,
+        no_room: 0,
     }
 }

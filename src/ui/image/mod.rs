@@ -26,7 +26,7 @@ use super::{
 use crate::{
     oci::{Digest, Reference, RepositoryName},
     registry::{
-        Known, RegistryError,
+        Known, RegistryError, RepositoryView,
         image_summary::{ArtifactFacts, Child, ImageSummary, SummaryKind},
     },
 };
@@ -72,6 +72,8 @@ pub(super) struct ImagePage {
     files_left_out: usize,
     annotations: Vec<Fact>,
     around: Surroundings,
+    /// When the tag was written, and by whom, where that is known.
+    pushed: Option<(Option<Moment>, Option<String>)>,
     history: Vec<HistoryRow>,
     raw_manifest: String,
     raw_config: Option<String>,
@@ -105,6 +107,7 @@ pub(super) async fn page(
         Some(image) => ImageView::new(image, &ui.layer_uses(viewer, image, &digest).await?),
         None => None,
     };
+    let view = ui.registry.repository_view(name).await?;
     let (children, children_left_out) = ui.children(name, &summary).await?;
     let (files, files_left_out) = summary.files();
     let can_delete = viewer.may_delete(ui, name);
@@ -135,7 +138,8 @@ pub(super) async fn page(
         files,
         files_left_out,
         annotations: summary.annotations.iter().map(Fact::of_pair).collect(),
-        around: Surroundings::of(ui, name, &digest, reference).await?,
+        around: Surroundings::of(&view, &digest, reference),
+        pushed: ui.pushed(&view, reference).await?,
         history: history::of(ui, name, reference).await?,
         raw_manifest: address::with_query(&path, &[("show", "manifest")]),
         raw_config: raw_config(name, chosen.as_deref().unwrap_or(&summary)),
@@ -180,6 +184,18 @@ impl Ui {
         self.child(name, &child.digest).await
     }
 
+    /// When a tag was written and by whom, by the same rule as in the list of tags; nothing of a digest.
+    async fn pushed(
+        &self,
+        view: &Arc<RepositoryView>,
+        reference: &Reference,
+    ) -> Result<Option<(Option<Moment>, Option<String>)>, Failure> {
+        let Reference::Tag(tag) = reference else { return Ok(None) };
+        let known = view.tag(tag).cloned().into_iter().collect();
+        let fresh = self.registry.fresh_tags(view, known).await?.pop();
+        Ok(fresh.map(|(tag, entry)| (Moment::of_system(tag.pushed), entry.and_then(|entry| entry.user))))
+    }
+
     /// A child of an index; an index may list what is not stored here.
     async fn child(
         &self,
@@ -201,7 +217,7 @@ impl Ui {
         digest: &Digest,
     ) -> Result<Known<Vec<LayerUses>>, Failure> {
         let SummaryKind::Image(facts) = &image.kind else {
-            return Ok(Known { found: Vec::new(), is_complete: true });
+            return Ok(Known { found: Vec::new(), is_complete: true, lacks_room: false });
         };
         let layers: Vec<_> = facts
             .steps
@@ -213,7 +229,7 @@ impl Ui {
         let wanted = |name: &RepositoryName| all || viewer.may_see(self, name);
         let uses = self.registry.layer_uses(&layers, digest, SHOWN_USES, wanted).await?;
         let found = uses.found.iter().map(LayerUses::new).collect();
-        Ok(Known { found, is_complete: uses.is_complete })
+        Ok(Known { found, is_complete: uses.is_complete, lacks_room: uses.lacks_room })
     }
 
     /// What an index lists; what attests an image stands under it. And how many are left out.

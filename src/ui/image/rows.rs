@@ -55,6 +55,7 @@ pub(super) struct ImageView {
     pub(super) is_readable: bool,
     /// Whether all repositories were looked at for other images of a layer.
     pub(super) uses_are_complete: bool,
+    pub(super) uses_lack_room: bool,
     pub(super) facts: Vec<Fact>,
     pub(super) env: Vec<Fact>,
     pub(super) labels: Vec<Fact>,
@@ -149,6 +150,7 @@ impl ImageView {
             platform: summary.platforms.first().cloned(),
             is_readable: facts.config.is_some(),
             uses_are_complete: known.is_complete,
+            uses_lack_room: known.lacks_room,
             facts: facts.facts(),
             env: facts
                 .config

@@ -2,9 +2,9 @@
 
 use super::rows::{PageLink, ReferrerRow};
 use crate::{
-    oci::{Digest, Reference, RepositoryName},
-    registry::TagOrder,
-    ui::{Ui, address::Target, display::ShownDigest, response::Failure},
+    oci::{Digest, Reference},
+    registry::{RepositoryView, TagOrder},
+    ui::{address::Target, display::ShownDigest},
 };
 
 /// Most of each shown.
@@ -22,13 +22,8 @@ pub(super) struct Surroundings {
 }
 
 impl Surroundings {
-    pub(super) async fn of(
-        ui: &Ui,
-        name: &RepositoryName,
-        digest: &Digest,
-        reference: &Reference,
-    ) -> Result<Self, Failure> {
-        let view = ui.registry.repository_view(name).await?;
+    pub(super) fn of(view: &RepositoryView, digest: &Digest, reference: &Reference) -> Self {
+        let name = view.name();
         let own = |text: &str| matches!(reference, Reference::Tag(tag) if tag.as_str() == text);
         let tags = view.tags_of(digest).filter(|tag| !own(tag.as_str())).take(SHOWN);
         let indexes = view.indexes_of(digest).take(SHOWN).map(|index| {
@@ -53,12 +48,12 @@ impl Surroundings {
         let others = newest
             .map(|place| &view.tags()[*place as usize])
             .filter(|tag| !own(tag.tag.as_str()) && !tag.is_about_another);
-        Ok(Self {
+        Self {
             tags: tags.map(|tag| PageLink::of_tag(name, tag)).collect(),
             others: others.take(SHOWN).map(|tag| tag.tag.to_string()).collect(),
             indexes: indexes.collect(),
             more_referrers: referring.len() > SHOWN,
             referrers,
-        })
+        }
     }
 }

@@ -108,6 +108,38 @@ async fn what_another_server_does_is_seen() {
     );
 }
 
+#[tokio::test]
+async fn who_pushed_is_who_pushed_what_the_tag_names_now_on_every_page() {
+    let sample = Sample::empty();
+    let (name, tag): (RepositoryName, Tag) = ("team/app".parse().unwrap(), "v1".parse().unwrap());
+    sample.image("team/app", Some("v1"), "amd64", "old", json!({})).await;
+    let old = sample.registry.resolve(&name, &Reference::Tag(tag.clone())).await.unwrap();
+    let entry = |action, now| JournalEntry {
+        repository: Some(name.clone()),
+        tag: Some(tag.clone()),
+        now,
+        ..JournalEntry::new(action, Some("ana"), None)
+    };
+    sample.registry.note(entry(Action::Push, Some(old)));
+    Sample::settle(&sample.registry).await;
+    const SHOWN: [&str; 3] = ["/ui/r/team/app:v1", "/ui/r/team/app", "/ui/"];
+    let mut browser = Browser::new(pages(&sample.registry, None));
+    for path in SHOWN {
+        assert!(browser.get(path).await.text.contains("by ana"), "{path}");
+    }
+    // Written by something that keeps no journal.
+    sample.image("team/app", Some("v1"), "amd64", "new", json!({})).await;
+    for path in SHOWN {
+        let page = browser.get(path).await.text;
+        assert!(!page.contains("by ana") && page.contains("<time"), "{path}: {page}");
+    }
+    // The same when a removal is the last that is known.
+    sample.registry.note(entry(Action::Untag, None));
+    for path in SHOWN {
+        assert!(!browser.get(path).await.text.contains("by ana"), "{path}");
+    }
+}
+
 fn digest_on(page: &str) -> Digest {
     page.split("data-copy><code>").nth(1).unwrap().split('<').next().unwrap().parse().unwrap()
 }

@@ -136,13 +136,16 @@ async fn what_is_not_known_yet_is_counted_of_what_is_seen_alone() {
     let mut guest = Browser::new(pages_of(&forgetful, rules(&sample.directory.path().join("htpasswd"))));
     guest.sign_in("guest", "secret-password", "/ui/").await;
     let storage = guest.get("/ui/storage").await.text;
-    assert!(storage.contains("1 repository is not counted yet"), "{storage}");
+    assert!(storage.contains("1 repository is not counted: there is no room"), "{storage}");
     let image = guest.get("/ui/r/team/app:v1").await.text;
-    assert!(image.contains("not all known yet"), "{image}");
+    assert!(image.contains("not all known: there is no room"), "{image}");
+    let search = guest.get("/ui/?q=nothing-like-it").await.text;
+    assert!(search.contains("The tags of 1 repository were not searched: there is no room"), "{search}");
+    assert!(!search.contains("No tag either"));
     assert!(!guest.get("/ui/").await.text.contains("still being read"));
     let mut root = guest.again();
     root.sign_in("root", "secret-password", "/ui/").await;
-    assert!(root.get("/ui/storage").await.text.contains("11 repositories are not counted yet"));
+    assert!(root.get("/ui/storage").await.text.contains("11 repositories are not counted: there is no room"));
     let view = sample.registry.repository_view(&"team/app".parse().unwrap()).await.unwrap();
     let digest = view.tag(&"v1".parse().unwrap()).unwrap().digest.to_string();
     assert!(freed(&mut root, &digest).await.contains("still being read"));
@@ -179,6 +182,30 @@ async fn a_part_of_an_index_that_only_another_repository_has_is_not_described() 
             .text
             .contains("&quot;serve&quot;")
     );
+}
+
+#[tokio::test]
+async fn of_a_nested_index_the_size_has_nothing_that_only_another_repository_has() {
+    let sample = Sample::empty();
+    let registry = sample.server_with(|config| config.sparse_manifests = true);
+    let sample = Sample { registry, directory: sample.directory };
+    let image = sample.image("secret/vault", None, "amd64", "a layer of some size", json!({})).await;
+    let inner = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [image] });
+    let mut pushed = Vec::new();
+    for name in ["secret/vault", "team/app"] {
+        let inner = sample.manifest(name, None, &inner).await;
+        let outer = json!({ "schemaVersion": 2, "mediaType": INDEX, "manifests": [inner] });
+        pushed.push(sample.manifest(name, Some("multi"), &outer).await);
+    }
+    let digest: pakhuis::oci::Digest = pushed[0]["digest"].as_str().unwrap().parse().unwrap();
+    // Whoever asks first, on a server that knows nothing and on one that knows the other's.
+    for order in [["team/app", "secret/vault"], ["secret/vault", "team/app"]] {
+        let server = sample.server_with(|config| config.sparse_manifests = true);
+        for name in order {
+            let summary = server.image_summary(&name.parse().unwrap(), &digest).await.unwrap();
+            assert_eq!(summary.compressed_size > 0, name == "secret/vault", "{name} {summary:?}");
+        }
+    }
 }
 
 #[tokio::test]
