@@ -112,7 +112,7 @@ pub fn flush_audit(longest: Duration) {
 pub fn parse_level(level: &str) -> Result<EnvFilter, LogError> {
     let wrong = || LogError::Level { level: level.to_owned() };
     // The filter would take a level that is misspelt for the name of a module, and log nothing.
-    if !level.split(',').all(|directive| is_directive(directive)) {
+    if !level.split(',').all(is_directive) {
         return Err(wrong());
     }
     EnvFilter::builder().parse(level).map_err(|_| wrong())

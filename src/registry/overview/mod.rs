@@ -87,7 +87,7 @@ impl Overviews {
             .as_ref()
             .is_some_and(|known| known.is_old() || all_before.is_some_and(|before| known.read_at() < before));
         let known_parts = known.clone().filter(|_| !is_old);
-        match RepositoryView::read(storage, summarizer, name, known_parts, &touched) {
+        match RepositoryView::read(storage, summarizer, name, known_parts.as_ref(), &touched) {
             Ok(Some(view)) => {
                 if known.is_none_or(|known| !Arc::ptr_eq(&known, &view)) {
                     self.views.insert(name.clone(), view.clone());

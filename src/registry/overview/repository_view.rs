@@ -127,14 +127,14 @@ impl RepositoryView {
         storage: &Storage,
         summarizer: &Summarizer,
         name: &RepositoryName,
-        known: Option<Arc<Self>>,
+        known: Option<&Arc<Self>>,
         touched: &HashSet<Tag>,
     ) -> Result<Option<Arc<Self>>, StorageError> {
         // What is moved from here on may be seen or not.
-        let read_at = known.as_ref().map_or_else(Instant::now, |known| known.read_at);
+        let read_at = known.map_or_else(Instant::now, |known| known.read_at);
         let Some(tag_names) = storage.tag_names(name)? else { return Ok(None) };
         let manifest_names = storage.manifest_names(name)?;
-        if let Some(known) = &known
+        if let Some(known) = known
             && touched.is_empty()
             && known.has_names(&tag_names, &manifest_names)
         {
@@ -145,7 +145,7 @@ impl RepositoryView {
             names.iter().filter_map(|name| Digest::from_parts(*algorithm, name).ok())
         });
         for digest in digests {
-            let manifest = match known.as_ref().and_then(|known| known.manifests.get(&digest)) {
+            let manifest = match known.and_then(|known| known.manifests.get(&digest)) {
                 Some(manifest) => Some(manifest.clone()),
                 None => read_manifest(storage, summarizer, name, &digest)?,
             };

@@ -118,9 +118,9 @@ async fn a_tag_pushed_while_its_manifest_is_deleted_is_never_taken() {
         assert!(other.resolve(&name, &reference).await.is_ok(), "round {round}: {deleted:?}");
         assert!(deleted.kept.is_empty() != deleted.deleted.is_empty(), "{deleted:?}");
         if deleted.kept.is_empty() {
-            went += 1
+            went += 1;
         } else {
-            stayed += 1
+            stayed += 1;
         }
         other.delete_tag(&name, &tag).await.unwrap();
     }
@@ -146,7 +146,7 @@ async fn who_closes_the_page_stops_neither_a_deletion_nor_its_notes() {
         })
     });
     let mut browser = Browser::new(pages_with(&sample.registry, auth::Config::default(), |config| {
-        config.tell_deletion = Some(tell)
+        config.tell_deletion = Some(tell);
     }));
     let fields = confirm(&mut browser, &delete_path(&whole), "/ui/-/delete").await;
     {
