@@ -1,5 +1,6 @@
 //! The files of `config` in the hands of the programs they are for.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -36,6 +37,34 @@ fn systemd_takes_the_units_and_finds_little_exposed() {
 #[test]
 fn promtool_takes_the_alert_rules() {
     run(program("promtool", "prometheus").args(["check", "rules"]).arg(config("alerts.yml")));
+}
+
+#[test]
+fn promtool_takes_the_scraping_and_it_names_the_job_of_the_rules() {
+    let file = config("prometheus.yml");
+    run(program("promtool", "prometheus").args(["check", "config"]).arg(&file));
+    let asks = |name: &str, words: &str| fs::read_to_string(config(name)).expect("a file").contains(words);
+    assert!(asks("prometheus.yml", "job_name: pakhuis\n") && asks("alerts.yml", "job=\"pakhuis\""));
+}
+
+/// A deploy that leaves one out is refused, and so does not go back to a value of long ago.
+#[test]
+fn the_stack_and_the_script_have_every_variable_from_the_one_file_and_no_default() {
+    let text = |name: &str| fs::read_to_string(config(name)).expect("a file");
+    let names = |text: &str| {
+        let words =
+            text.split("${PAKHUIS_").skip(1).map(|rest| rest.split('}').next().expect("a word").to_owned());
+        words.collect::<BTreeSet<_>>()
+    };
+    let given: BTreeSet<_> = text("stack.env")
+        .lines()
+        .filter_map(|line| Some(format!("{}:?", line.strip_prefix("PAKHUIS_")?.split_once('=')?.0)))
+        .collect();
+    assert_eq!(names(&text("stack.yml")), given);
+    let mut script = names(&text("service-create"));
+    script.insert("CONFIG_FILE:?".to_owned());
+    assert_eq!(script, given);
+    assert!(text("stack.env").contains(&format!("PAKHUIS_IMAGE=pakhuis:{}\n", env!("CARGO_PKG_VERSION"))));
 }
 
 #[test]
@@ -119,7 +148,8 @@ fn the_package_has_the_program_the_units_and_what_nodes_need() {
         "usr/share/pakhuis/trust",
         "usr/share/pakhuis/alerts.yml",
         "usr/share/doc/pakhuis/operations.md",
-        "DEBIAN/postinst",
+        "usr/share/pakhuis/stack.env",
+        "usr/share/pakhuis/prometheus.yml",
     ] {
         assert!(installed.join(file).is_file(), "{file}");
     }
@@ -127,5 +157,7 @@ fn the_package_has_the_program_the_units_and_what_nodes_need() {
     assert!(String::from_utf8_lossy(&version).contains(env!("CARGO_PKG_VERSION")));
     let unit = fs::read_to_string(installed.join("lib/systemd/system/pakhuis.service")).expect("the unit");
     assert!(unit.contains("ExecStart=/usr/bin/pakhuis serve") && !unit.contains("/usr/local"), "{unit}");
-    run(program("sh", "dash").arg("-n").arg(installed.join("DEBIAN/postinst")));
+    for script in ["postinst", "prerm", "postrm"] {
+        run(program("sh", "dash").arg("-n").arg(installed.join("DEBIAN").join(script)));
+    }
 }

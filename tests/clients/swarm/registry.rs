@@ -31,7 +31,8 @@ impl Registry {
     pub(super) fn prepare(cluster: &Cluster) -> Self {
         let directory = tempfile::Builder::new().prefix("swarm-").tempdir().expect("a directory");
         let root = directory.path();
-        fs::create_dir(root.join("volume")).expect("a volume");
+        // A volume that must exist, begun once.
+        fs::create_dir_all(root.join("volume/docker/registry/v2/repositories")).expect("a volume");
         let mut certificates = pakhuis();
         certificates.args(["cert", "generate", "--name", "registry.test", "--directory"]);
         run(certificates.arg(root.join("certs")));
@@ -82,6 +83,14 @@ impl Registry {
         let rule = "[[auth.access]]\nusers = [\"stager\", \"stager-2\"]\nrepositories = [\"stager/*\"]\nallow = [\"pull\"]\n";
         let text = format!("{text}\n{rule}");
         fs::write(root.join("pakhuis.toml"), text).expect("a file");
+        manager.docker(&format!("config create pakhuis-ca-1 {}", root.join("certs/ca.crt").display()));
+        // The test runs as root, and so owns the volume.
+        let variables = fs::read_to_string(config("stack.env")).expect("the variables")
+            + &format!(
+                "PAKHUIS_VOLUME={0}/volume\nPAKHUIS_CONFIG_FILE={0}/pakhuis.toml\nPAKHUIS_USER=0:0\nPAKHUIS_UID=0\n",
+                root.display()
+            );
+        fs::write(root.join("stack.env"), variables).expect("a file");
         Self { directory, fingerprint }
     }
 
@@ -89,7 +98,7 @@ impl Registry {
     #[track_caller]
     pub(super) fn deploy(&self, cluster: &Cluster) {
         let manager = &cluster.nodes[0];
-        self.deploy_with(manager, &[]);
+        self.deploy_again(manager);
         let running = wait_until(PATIENCE, || {
             manager.docker("service ls --format {{.Replicas}}").starts_with("2/2")
                 && cluster.nodes[..2].iter().all(|node| {
@@ -100,22 +109,21 @@ impl Registry {
         assert!(running, "{}\n{}", said(), manager.docker("service logs registry_registry"));
     }
 
-    fn deploy_with(&self, manager: &Node, more: &[(&str, &str)]) {
-        let root = self.directory.path();
-        let mut command = manager.command("docker");
-        command
-            .args(["stack", "deploy", "--resolve-image", "never", "--compose-file"])
-            .arg(config("stack.yml"))
-            .arg("registry")
-            .env("PAKHUIS_IMAGE", image())
-            .env("PAKHUIS_VOLUME", root.join("volume"))
-            .env("PAKHUIS_CONFIG_FILE", root.join("pakhuis.toml"))
-            // The test runs as root, and so owns the volume.
-            .env("PAKHUIS_USER", "0:0")
-            .env("PAKHUIS_UID", "0")
-            .envs(more.iter().copied());
-        let output = command.output().expect("nsenter starts");
+    /// By the command of docs/operations.md, with what stack.env says.
+    #[track_caller]
+    fn deploy_again(&self, manager: &Node) {
+        let (root, stack) = (self.directory.path().display(), config("stack.yml"));
+        let deploy = "docker stack deploy --resolve-image never --compose-file";
+        let line = format!("cd {root}; set -a; . ./stack.env; set +a; {deploy} {} registry", stack.display());
+        let output = manager.command("sh").args(["-c", &line]).output().expect("nsenter starts");
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+
+    /// Changes a variable in the file that is kept.
+    fn set(&self, variable: &str, value: &str) {
+        let file = self.directory.path().join("stack.env");
+        let text = fs::read_to_string(&file).expect("the variables");
+        fs::write(&file, format!("{text}{variable}={value}\n")).expect("a file");
     }
 
     /// Every node trusts the authority, by the script, twice: the second time it has nothing to do.
@@ -129,6 +137,9 @@ impl Registry {
                 &["none of those given; nothing was changed"],
             );
             assert!(node.ok(&format!("{line} {}", self.fingerprint)).contains("written:"));
+            // From the registry itself, which gives out the CA that it was given as a configuration.
+            let fetched = format!("{} registry.test:5000 --fetch {}", script.display(), self.fingerprint);
+            assert!(node.ok(&fetched).contains("unchanged:"));
             assert!(!node.ok(&format!("{line} {}", self.fingerprint)).contains("written:"));
         }
     }
@@ -177,7 +188,9 @@ impl Registry {
             run(&mut remove);
         }
         manager.docker(&format!("secret create pakhuis-htpasswd-2 {}", root.join("htpasswd").display()));
-        self.deploy_with(manager, &[("PAKHUIS_HTPASSWD_VERSION", "2"), ("PAKHUIS_REPLICAS", "1")]);
+        self.set("PAKHUIS_HTPASSWD_VERSION", "2");
+        self.set("PAKHUIS_REPLICAS", "1");
+        self.deploy_again(manager);
         let image = "registry.test:5000/stager/db:1";
         let _ = node.try_docker(&format!("rmi --force {image}"));
         let mut said = String::new();
