@@ -3,6 +3,7 @@
 mod account;
 mod actions;
 mod browser;
+mod compare;
 mod data;
 mod deletion;
 mod forms;
