@@ -161,8 +161,12 @@ pub(super) async fn freed(
     let wanted = |other: &RepositoryName| sees_all || viewer.may_see(ui, other);
     let freed = ui.registry.bytes_freed(name, gone, wanted).await?;
     let bytes = format!("at most {}", display::size(freed.found));
-    let unread = " (what other repositories need is still being read)";
-    Ok(if freed.is_complete { bytes } else { bytes + unread })
+    Ok(bytes
+        + match (freed.is_complete, freed.lacks_room) {
+            (true, _) => "",
+            (false, true) => " (there is no room in memory for what other repositories need)",
+            (false, false) => " (what other repositories need is still being read)",
+        })
 }
 
 /// The view of a repository that the viewer may delete from.

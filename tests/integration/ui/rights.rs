@@ -148,7 +148,7 @@ async fn what_is_not_known_yet_is_counted_of_what_is_seen_alone() {
     assert!(root.get("/ui/storage").await.text.contains("11 repositories are not counted: there is no room"));
     let view = sample.registry.repository_view(&"team/app".parse().unwrap()).await.unwrap();
     let digest = view.tag(&"v1".parse().unwrap()).unwrap().digest.to_string();
-    assert!(freed(&mut root, &digest).await.contains("still being read"));
+    assert!(freed(&mut root, &digest).await.contains("there is no room"));
 }
 
 #[tokio::test]
