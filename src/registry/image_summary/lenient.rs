@@ -8,7 +8,7 @@ use serde::{
 };
 use time::{OffsetDateTime, format_description::well_known::Rfc3339};
 
-use super::{MAX_ENTRIES, cap};
+use super::{MAX_ENTRIES, excerpt::cap};
 
 /// One value, reduced to what a summary keeps of it.
 #[derive(Clone, Debug, Default, PartialEq)]

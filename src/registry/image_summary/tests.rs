@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::oci::Algorithm;
+use crate::oci::media_type;
 
 fn digest(of: &str) -> Digest {
     Digest::of(Algorithm::Sha256, of.as_bytes())

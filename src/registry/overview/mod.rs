@@ -11,6 +11,7 @@ mod namespaces;
 mod reading;
 mod relations;
 mod repository_view;
+mod tag_view;
 mod touched;
 mod usage;
 mod version_order;
@@ -26,7 +27,8 @@ use moka::sync::Cache;
 pub use catalogue::{Catalogue, CatalogueOrder, CatalogueRow};
 pub use manifest_view::{ManifestKindView, ManifestView};
 pub use namespaces::{Namespace, Namespaces};
-pub use repository_view::{RepositoryView, TagOrder, TagView};
+pub use repository_view::{RepositoryView, TagOrder};
+pub use tag_view::TagView;
 pub use usage::{Known, LayerUse, RepositoryBytes, StorageReport};
 
 use self::{reading::CatalogueState, touched::Touched};

@@ -2,7 +2,7 @@
 
 use std::{cmp::Ordering, sync::Arc};
 
-use super::{manifest_view::ManifestView, repository_view::TagView};
+use super::{manifest_view::ManifestView, tag_view::TagView};
 use crate::oci::Digest;
 
 /// Made once for a view, when somebody asks.

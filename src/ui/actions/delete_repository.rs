@@ -90,11 +90,8 @@ pub(crate) async fn delete(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fi
     if !viewer.has_token(fields.get("token")) {
         return viewer.fail(Failure::StaleForm);
     }
-    let asked = Arc::new((ui, viewer, fields));
-    let action = asked.clone();
-    let done = super::to_the_end(async move { do_it(&action.0, &action.1, &action.2).await }).await;
-    let (ui, viewer, fields) = &*asked;
-    super::answer(viewer, done, page(ui, viewer, fields, super::NOT_TYPED)).await
+    let done = do_it(&ui, &viewer, &fields).await;
+    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
 }
 
 async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {

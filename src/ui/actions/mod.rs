@@ -1,7 +1,7 @@
 //! Taking tags off, and deleting images and whole repositories: a page that says what will happen, then a POST that does it.
 //!
 //! Both are looked at again when they are done: the rights of who sends the form, that all is as the page said, and
-//! that each tag on the volume names what the page said.
+//! that each tag on the volume names what the page said. The server sees every POST to its end, whoever closes the page.
 
 mod carry_out;
 mod delete;
@@ -11,7 +11,6 @@ mod untag;
 
 use askama::Template;
 use axum::response::Response;
-use tracing::Instrument;
 
 use std::time::SystemTime;
 
@@ -44,14 +43,6 @@ const NOT_FREED: &str = "Its bytes stay on the volume: this version frees none."
 /// What a page says when it is no longer as it was shown.
 const CHANGED: &str =
     "Nothing was done: something was pushed or deleted here before you confirmed. Look again.";
-
-/// Does an action to its end, with what is noted of it: who closes the page stops neither.
-async fn to_the_end(
-    action: impl Future<Output = Result<String, Failure>> + Send + 'static,
-) -> Result<String, Failure> {
-    // A task that panics has said so in the log.
-    tokio::spawn(action.in_current_span()).await.unwrap_or(Err(Failure::Internal))
-}
 
 /// Answers a form: with where to go when it is done, or with the page once more that asks for the name.
 async fn answer<Page: Template>(

@@ -1,23 +1,14 @@
-//! Deleting while others push: nothing goes that nobody was asked about, and nothing happens without a note.
+//! Deleting while others push: nothing goes that nobody was asked about.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::StatusCode;
-use pakhuis::{
-    auth,
-    oci::{Digest, Reference, RepositoryName, Tag},
-    registry::Action,
-    ui::TellDeletion,
-};
+use pakhuis::oci::{Digest, Reference, RepositoryName, Tag};
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
 
 use super::{
     actions::{confirm, is_there, send},
-    browser::{Browser, pages, pages_with},
+    browser::{Browser, pages},
     sample::{INDEX, Sample},
 };
 
@@ -125,48 +116,6 @@ async fn a_tag_pushed_while_its_manifest_is_deleted_is_never_taken() {
         other.delete_tag(&name, &tag).await.unwrap();
     }
     assert!(went + stayed == 40, "{went} {stayed}");
-}
-
-#[tokio::test]
-async fn who_closes_the_page_stops_neither_a_deletion_nor_its_notes() {
-    let sample = Sample::empty();
-    let parts = [
-        sample.image(APP, None, "amd64", "part", json!({})).await,
-        sample.image(APP, None, "arm64", "part", json!({})).await,
-    ];
-    let whole = index(&sample, "multi", &[&parts[0], &parts[1]]).await;
-    // The first note waits until the browser has gone.
-    let (gate, told) = (Arc::new(Semaphore::new(0)), Arc::new(Mutex::new(Vec::new())));
-    let (waiting, noted) = (gate.clone(), told.clone());
-    let tell: TellDeletion = Arc::new(move |entry| {
-        let (waiting, noted) = (waiting.clone(), noted.clone());
-        Box::pin(async move {
-            noted.lock().unwrap().push(entry);
-            waiting.acquire().await.unwrap().forget();
-        })
-    });
-    let mut browser = Browser::new(pages_with(&sample.registry, auth::Config::default(), |config| {
-        config.tell_deletion = Some(tell);
-    }));
-    let fields = confirm(&mut browser, &delete_path(&whole), "/ui/-/delete").await;
-    {
-        let mut request = std::pin::pin!(send(&mut browser, "/ui/-/delete", &fields));
-        while told.lock().unwrap().is_empty() {
-            assert!(tokio::time::timeout(Duration::from_millis(20), &mut request).await.is_err());
-        }
-    }
-    gate.add_permits(100);
-    let done = async {
-        while told.lock().unwrap().len() < 3 {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(Duration::from_secs(30), done).await.expect("the rest is done");
-    for descriptor in [&whole, &parts[0], &parts[1]] {
-        assert!(!is_there(&sample, APP, digest_of(descriptor).as_str()).await);
-    }
-    let is_delete = |entry: &pakhuis::registry::JournalEntry| entry.action == Action::Delete;
-    assert!(told.lock().unwrap().iter().all(is_delete));
 }
 
 #[tokio::test]
