@@ -6,8 +6,9 @@ use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 use super::{ApiState, error::ApiError, headers, pagination::query_values, request_body};
 use crate::{
     auth::{Identity, RemoteAddress},
+    observability::audit,
     oci::{Digest, ErrorCode, Reference, RepositoryName, Tag},
-    registry::{Action, JournalEntry, Registry},
+    registry::{Action, Deletion, JournalEntry, Registry, RegistryError},
 };
 
 /// `GET` and `HEAD`: the manifest as it was pushed, with the type it was pushed with. `Accept` is not looked at:
@@ -96,23 +97,45 @@ pub(super) async fn delete(
     reference: &Reference,
     parts: &Parts,
 ) -> Result<Response, ApiError> {
-    let note = |action, tag: Option<&Tag>, was: Option<Digest>| {
-        registry.note(JournalEntry { was, ..entry(action, identity, parts, repository, tag) });
-    };
+    let by = entry(Action::Delete, identity, parts, repository, None);
+    let (told, late_by) = (registry.clone(), by.clone());
     match reference {
         Reference::Tag(tag) => {
-            let was = registry.delete_tag(repository, tag).await?;
-            note(Action::Untag, Some(tag), was);
+            let late_tag = tag.clone();
+            let late = move |was| note_late(&told, untag(&late_by, &late_tag, was));
+            let was = registry.delete_tag(repository, tag, late).await?;
+            registry.note(untag(&by, tag, was));
         }
         Reference::Digest(digest) => {
-            let untagged = registry.delete_manifest(repository, digest).await?;
-            note(Action::Delete, None, Some(digest.clone()));
-            for tag in &untagged {
-                note(Action::Untag, Some(tag), Some(digest.clone()));
+            let late = move |done: Deletion| done.entries(&late_by).for_each(|entry| note_late(&told, entry));
+            let done = registry.delete_manifest(repository, digest, late).await?;
+            done.entries(&by).for_each(|entry| registry.note(entry));
+            if let Some(error) = done.failure {
+                return Err(RegistryError::from(error).into());
             }
         }
     }
     Ok(headers::empty(StatusCode::ACCEPTED))
+}
+
+fn untag(by: &JournalEntry, tag: &Tag, was: Option<Digest>) -> JournalEntry {
+    JournalEntry { tag: Some(tag.clone()), was, ..by.done(Action::Untag) }
+}
+
+/// Notes what was done after its request had been told that the volume does not answer.
+fn note_late(registry: &Registry, entry: JournalEntry) {
+    tracing::info!(
+        target: audit::TARGET,
+        action = entry.action.as_str(),
+        outcome = "done",
+        late = true,
+        user = entry.user,
+        remote = entry.address,
+        repository = entry.repository.as_ref().map(|name| name.as_str()),
+        reference = entry.tag.as_ref().map(|tag| tag.as_str()),
+        digest = entry.was.as_ref().map(|digest| digest.as_str()),
+    );
+    registry.note(entry);
 }
 
 /// What the journal says of a request.

@@ -179,32 +179,66 @@ impl Registry {
         result
     }
 
-    /// Removes a tag; the manifest stays. Returns what it named, when that could be read.
+    /// Removes a tag; the manifest stays. Returns what it named, when that could be read. `late` is told the same when
+    /// it is removed after the deadline.
     pub async fn delete_tag(
         &self,
         repository: &RepositoryName,
         tag: &Tag,
+        late: impl FnOnce(Option<Digest>) + Send + 'static,
     ) -> Result<Option<Digest>, RegistryError> {
-        self.require_delete()?;
         let (name, wanted) = (repository.clone(), tag.clone());
-        let taken = self.storage(Work::Write, move |storage| storage.take_tag(&name, &wanted)).await?;
-        self.inner.overviews.touch(repository, tag);
+        let take = move |storage: &Storage| storage.take_tag(&name, &wanted);
+        let late = |taken: Option<Option<Digest>>| {
+            if let Some(was) = taken {
+                late(was)
+            }
+        };
+        let taken = self.untag(repository, tag, take, late).await?;
         taken.ok_or_else(|| RegistryError::ManifestUnknown(Reference::Tag(tag.clone())))
     }
 
-    /// Removes a tag if it names `digest` still. Says whether it did.
+    /// Removes a tag if it names `digest` still. Says whether it did. `late` is told when it did after the deadline.
     pub async fn delete_tag_if(
         &self,
         repository: &RepositoryName,
         tag: &Tag,
         digest: &Digest,
+        late: impl FnOnce() + Send + 'static,
     ) -> Result<bool, RegistryError> {
-        self.require_delete()?;
         let (name, wanted, digest) = (repository.clone(), tag.clone(), digest.clone());
-        let delete = move |storage: &Storage| storage.delete_tag_if(&name, &wanted, &digest);
-        let deleted = self.storage(Work::Write, delete).await?;
-        self.inner.overviews.touch(repository, tag);
-        Ok(deleted)
+        let take = move |storage: &Storage| storage.delete_tag_if(&name, &wanted, &digest);
+        self.untag(repository, tag, take, |is_taken| {
+            if is_taken {
+                late()
+            }
+        })
+        .await
+    }
+
+    async fn untag<T: Send + 'static>(
+        &self,
+        repository: &RepositoryName,
+        tag: &Tag,
+        take: impl FnOnce(&Storage) -> Result<T, StorageError> + Send + 'static,
+        late: impl FnOnce(T) + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        self.require_delete()?;
+        let (registry, name, tag) = (self.clone(), repository.clone(), tag.clone());
+        let take = move |storage: &Storage| {
+            let taken = take(storage);
+            if let Err(error) = &taken {
+                registry.inner.watch.note(error);
+            }
+            registry.inner.overviews.touch(&name, &tag);
+            taken
+        };
+        let late = |taken| {
+            if let Ok(taken) = taken {
+                late(taken)
+            }
+        };
+        Ok(self.change(take, late).await??)
     }
 
     /// What a reference names in a repository now, without reading it.

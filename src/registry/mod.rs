@@ -31,7 +31,7 @@ use std::{sync::Arc, time::Duration};
 
 pub use blob_reader::BlobReader;
 pub use counters::Counters;
-pub use delete_manifest::ConditionalDeletion;
+pub use delete_manifest::Deletion;
 pub use error::{BodyError, RegistryError};
 pub use image_summary::ImageSummary;
 pub use journal::{Action, JournalEntry};
@@ -166,6 +166,17 @@ impl Registry {
         operation: impl FnOnce(&Storage) -> Result<T, StorageError> + Send + 'static,
     ) -> Result<T, RegistryError> {
         Ok(self.storage_result(work, operation).await??)
+    }
+
+    /// Changes something on the volume. What outlives its deadline is done all the same, since nobody can stop it: then
+    /// `late` is told what came of it, on a thread that may block, so that it can be noted.
+    async fn change<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Storage) -> T + Send + 'static,
+        late: impl FnOnce(T) + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let storage = self.inner.storage.clone();
+        self.inner.blocking.run_or_undo(Work::Write, move || change(&storage), late).await
     }
 
     /// Does something on the volume, its result as it is.

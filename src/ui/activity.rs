@@ -49,13 +49,14 @@ struct Link {
     href: String,
 }
 
-const ACTIONS: [(Action, &str, &str); 6] = [
-    (Action::Push, "push", "push"),
-    (Action::Untag, "untag", "untag"),
-    (Action::Delete, "delete", "delete image"),
-    (Action::SignIn, "sign-in", "sign in"),
-    (Action::SignInFailed, "sign-in-failed", "failed sign-in"),
-    (Action::PasswordChanged, "password-changed", "password changed"),
+const ACTIONS: [(Action, &str); 7] = [
+    (Action::Push, "push"),
+    (Action::Untag, "untag"),
+    (Action::Delete, "delete image"),
+    (Action::DeleteRepository, "delete repository"),
+    (Action::SignIn, "sign in"),
+    (Action::SignInFailed, "failed sign-in"),
+    (Action::PasswordChanged, "password changed"),
 ];
 
 /// The page.
@@ -71,7 +72,7 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<ActivityPage,
     }
     let user = if sees_all { fields.get("user").trim().to_owned() } else { own };
     let (repository, action) = (fields.get("repository").trim(), fields.get("action"));
-    let wanted_action = ACTIONS.iter().find(|(_, key, _)| *key == action).map(|(action, _, _)| *action);
+    let wanted_action = ACTIONS.iter().find(|(known, _)| known.as_str() == action).map(|(known, _)| *known);
     let wanted = |entry: &JournalEntry| {
         let of = |name: &RepositoryName| repository.is_empty() || name.as_str().contains(repository);
         (user.is_empty() || entry.user.as_deref() == Some(&*user))
@@ -94,14 +95,14 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<ActivityPage,
         next: more.then(|| link(page + 1)),
         repository: repository.to_owned(),
         action: action.to_owned(),
-        actions: ACTIONS.iter().map(|(_, key, text)| (*key, *text)).collect(),
+        actions: ACTIONS.iter().map(|(action, text)| (action.as_str(), *text)).collect(),
         user,
     })
 }
 
 impl Row {
     fn new(entry: &JournalEntry) -> Self {
-        let what = ACTIONS.iter().find(|(action, _, _)| *action == entry.action);
+        let what = ACTIONS.iter().find(|(action, _)| *action == entry.action);
         let target = entry.repository.clone().map(|name| match &entry.tag {
             Some(tag) => Target::Image(name, Reference::Tag(tag.clone())),
             None => Target::Repository(name),
@@ -118,7 +119,7 @@ impl Row {
             at: Moment::of_milliseconds(entry.at),
             user: entry.user.clone(),
             address: entry.address.clone(),
-            what: what.map_or("", |(_, _, text)| text),
+            what: what.map_or("", |(_, text)| text),
             is_trouble: entry.action == Action::SignInFailed,
             text: target.as_ref().map(Target::text),
             href,

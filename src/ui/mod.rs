@@ -134,12 +134,16 @@ struct Ui {
 const MAX_FORM: usize = 512 * 1024;
 
 impl Ui {
+    fn new(UiState { registry, authenticator, policy, config }: UiState) -> Self {
+        let sealer = Sealer::new(config.session_key);
+        Self { registry, authenticator, policy, sealer, config, started: SystemTime::now() }
+    }
+
     /// Notes what somebody did on a page, in the journal and in the audit log.
     fn note(&self, entry: JournalEntry) {
-        let action = serde_json::to_value(entry.action).unwrap_or_default();
         tracing::info!(
             target: crate::observability::audit::TARGET,
-            action = action.as_str(),
+            action = entry.action.as_str(),
             outcome = if entry.action == Action::SignInFailed { "failed" } else { "done" },
             by = "page",
             user = entry.user,
@@ -151,10 +155,10 @@ impl Ui {
         self.registry.note(entry);
     }
 
-    /// Notes that a manifest or a tag was deleted, and tells whoever wants to know.
-    async fn note_deletion(&self, entry: JournalEntry) {
+    /// Notes that a manifest or a tag was deleted and, if that `is_told`, tells whoever wants to know.
+    async fn note_deletion(&self, entry: JournalEntry, is_told: bool) {
         self.note(entry.clone());
-        if let Some(tell) = &self.config.tell_deletion {
+        if let Some(tell) = self.config.tell_deletion.as_ref().filter(|_| is_told) {
             tell(entry).await;
         }
     }
@@ -162,15 +166,7 @@ impl Ui {
 
 /// All pages. The fallback answers every path that no other router does.
 pub fn router(state: UiState) -> Router {
-    let UiState { registry, authenticator, policy, config } = state;
-    let ui = Arc::new(Ui {
-        registry,
-        authenticator,
-        policy,
-        sealer: Sealer::new(config.session_key),
-        config,
-        started: SystemTime::now(),
-    });
+    let ui = Arc::new(Ui::new(state));
     let csrf = csrf_layer(&ui.config);
     Router::new()
         .route("/", get(|| async { response::see_other(address::CATALOGUE) }))
@@ -187,12 +183,9 @@ pub fn router(state: UiState) -> Router {
         .route("/ui/activity", get(activity::show))
         .route("/ui/status", get(status::show))
         .route("/ui/account", get(account::show).post(account::change))
-        .route("/ui/-/untag", get(actions::confirm_untag).post(actions::untag))
-        .route("/ui/-/delete", get(actions::confirm_delete).post(actions::delete))
-        .route(
-            "/ui/-/delete-repository",
-            get(actions::confirm_delete_repository).post(actions::delete_repository),
-        )
+        .route("/ui/-/untag", actions::route::<actions::UntagPage>())
+        .route("/ui/-/delete", actions::route::<actions::DeletePage>())
+        .route("/ui/-/delete-repository", actions::route::<actions::DeleteRepositoryPage>())
         .route("/ui/theme", axum::routing::post(theme::choose))
         .route("/ui/static/{hash}/{file}", get(assets::show))
         .method_not_allowed_fallback(|| async { response::Failure::NotAllowed.into_response() })

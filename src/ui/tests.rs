@@ -73,3 +73,34 @@ fn a_config_does_not_print_its_key() {
     assert!(!printed.contains("171") && !printed.contains("session_key"));
     assert_ne!(super::Config::default().session_key, super::Config::default().session_key);
 }
+
+#[tokio::test]
+async fn a_deletion_that_outlives_its_request_is_noted_and_told_from_any_thread() {
+    use crate::{auth, registry, storage};
+    let directory = tempfile::tempdir().expect("a directory");
+    let volume =
+        storage::Storage::open(storage::Config::new(directory.path().to_path_buf())).expect("a volume");
+    let registry = registry::Registry::new(volume, registry::Config::default());
+    let (told, mut tells) = tokio::sync::mpsc::unbounded_channel();
+    let tell = move |entry| {
+        let told = told.clone();
+        Box::pin(async move { told.send(entry).expect("somebody listens") }) as _
+    };
+    let config = super::Config { tell_deletion: Some(std::sync::Arc::new(tell)), ..Default::default() };
+    let rules = auth::Config::default();
+    let ui = std::sync::Arc::new(super::Ui::new(super::UiState {
+        registry: registry.clone(),
+        authenticator: auth::Authenticator::open(rules.clone()).expect("no file of users"),
+        policy: auth::Policy::new(&rules),
+        config,
+    }));
+    let entry = |tag: &str| registry::JournalEntry {
+        tag: tag.parse().ok(),
+        ..registry::JournalEntry::new(registry::Action::Untag, Some("ana"), None)
+    };
+    let (note, entries) = (ui.note_late(), vec![(entry("v1"), false), (entry("v2"), true)]);
+    std::thread::spawn(move || note(entries)).join().expect("it does not panic");
+    assert_eq!(tells.recv().await.expect("one that is told").tag, "v2".parse().ok());
+    let (noted, _) = registry.journal(0, 10, |_| true).await.expect("the journal");
+    assert_eq!(noted.len(), 2);
+}

@@ -149,6 +149,11 @@ impl Visitor {
         JournalEntry::new(action, self.frame.user.as_deref(), Some(self.remote.0.to_string()))
     }
 
+    /// The same of something in a repository.
+    pub(super) fn entry_of(&self, action: Action, repository: &RepositoryName) -> JournalEntry {
+        JournalEntry { repository: Some(repository.clone()), ..self.entry(action) }
+    }
+
     /// Answers that there is no page.
     pub(super) fn fail(&self, failure: Failure) -> Response {
         self.answer(Err::<super::help::HelpPage, _>(failure))

@@ -15,12 +15,29 @@ pub enum Action {
     Untag,
     /// A manifest was deleted with this tag, or, without a tag, when it had none.
     Delete,
+    /// All of a repository was deleted, at this moment to its end: each tag and manifest has an entry of its own before.
+    DeleteRepository,
     /// Somebody signed in on the pages.
     SignIn,
     /// A user name or a password was wrong.
     SignInFailed,
     /// Somebody changed the own password.
     PasswordChanged,
+}
+
+impl Action {
+    /// As it is written: `sign-in-failed`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Push => "push",
+            Self::Untag => "untag",
+            Self::Delete => "delete",
+            Self::DeleteRepository => "delete-repository",
+            Self::SignIn => "sign-in",
+            Self::SignInFailed => "sign-in-failed",
+            Self::PasswordChanged => "password-changed",
+        }
+    }
 }
 
 /// Something that somebody did.
@@ -82,6 +99,11 @@ impl JournalEntry {
             was: None,
             now: None,
         }
+    }
+
+    /// The same by whom and where, done now.
+    pub fn done(&self, action: Action) -> Self {
+        Self { at: Self::new(action, None, None).at, action, ..self.clone() }
     }
 
     /// The line, with its end.

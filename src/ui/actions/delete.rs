@@ -3,36 +3,34 @@
 use std::{collections::HashSet, sync::Arc};
 
 use askama::Template;
-use axum::{extract::State, response::Response};
 
 use super::{
     super::{
         Ui,
-        address::Target,
         display::{self, ShownDigest},
         fields::Fields,
         image::kind_of_view,
-        repository::{Crumb, crumbs},
         response::Failure,
         visitor::{Frame, Viewer},
     },
-    TYPED_FROM, plan,
+    Head, Question, TYPED_FROM, plan,
 };
 use crate::{
     oci::{Digest, RepositoryName, Tag},
-    registry::{ConditionalDeletion, RepositoryView},
+    registry::{Deletion, RepositoryView},
 };
 
 /// Manifests and tags named that are about what goes.
 const SHOWN_ABOUT: usize = 60;
 
+/// What the page is called, and where its form goes.
+const PAGE: (&str, &str) = ("Delete an image", "/ui/-/delete");
+
 #[derive(Template)]
 #[template(path = "delete.html")]
-struct DeletePage {
+pub(in crate::ui) struct DeletePage {
     frame: Frame,
-    name: String,
-    href: String,
-    crumbs: Vec<Crumb>,
+    head: Head,
     digest: ShownDigest,
     kind: String,
     tags: Vec<String>,
@@ -48,8 +46,6 @@ struct DeletePage {
     freed: String,
     freed_alone: String,
     state: String,
-    must_type: bool,
-    message: &'static str,
 }
 
 /// What goes.
@@ -91,64 +87,48 @@ impl Going {
     }
 }
 
-/// The page that asks.
-pub(crate) async fn confirm(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
-    viewer.answer(page(&ui, &viewer, &fields, "").await)
-}
-
-async fn page(
-    ui: &Ui,
-    viewer: &Viewer,
-    fields: &Fields,
-    message: &'static str,
-) -> Result<DeletePage, Failure> {
-    let going = Going::find(ui, viewer, fields).await?;
-    let (name, view, digest) = (&going.name, &going.view, &going.digest);
-    let manifest = view.manifest(digest).ok_or(Failure::NotFound)?;
-    let all: Vec<Digest> = std::iter::once(digest).chain(&going.only_listed).cloned().collect();
-    let mut about = plan::about(view, &all);
-    let more_about = about.len().saturating_sub(SHOWN_ABOUT);
-    about.truncate(SHOWN_ABOUT);
-    let listed = going.only_listed.len();
-    Ok(DeletePage {
-        frame: viewer.frame.clone(),
-        name: name.to_string(),
-        href: Target::Repository(name.clone()).path(),
-        crumbs: crumbs(name),
-        kind: kind_of_view(manifest),
-        indexes: plan::indexes(view, digest),
-        indexes_cut: plan::indexes_cut(view, digest),
-        about,
-        more_about,
-        only_listed: (listed > 0).then(|| display::counted(listed, "manifest", "manifests")),
-        freed: plan::freed(ui, viewer, name, &all).await?,
-        freed_alone: plan::freed(ui, viewer, name, &all[..1]).await?,
-        state: going.state(),
-        must_type: going.tags.len() > TYPED_FROM,
-        tags: going.tags.iter().map(ToString::to_string).collect(),
-        digest: ShownDigest::new(digest),
-        message,
-    })
-}
-
-/// Deletes it.
-pub(crate) async fn delete(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
-    if !viewer.has_token(fields.get("token")) {
-        return viewer.fail(Failure::StaleForm);
+impl Question for DeletePage {
+    async fn ask(ui: &Ui, viewer: &Viewer, fields: &Fields, message: &'static str) -> Result<Self, Failure> {
+        let going = Going::find(ui, viewer, fields).await?;
+        let (name, view, digest) = (&going.name, &going.view, &going.digest);
+        let manifest = view.manifest(digest).ok_or(Failure::NotFound)?;
+        let all: Vec<Digest> = std::iter::once(digest).chain(&going.only_listed).cloned().collect();
+        let mut about = plan::about(view, &all);
+        let more_about = about.len().saturating_sub(SHOWN_ABOUT);
+        about.truncate(SHOWN_ABOUT);
+        let listed = going.only_listed.len();
+        let to_type = (going.tags.len() > TYPED_FROM).then_some("Many tags name it");
+        Ok(Self {
+            frame: viewer.frame.clone(),
+            head: Head::new(name, PAGE, to_type, message),
+            kind: kind_of_view(manifest),
+            indexes: plan::indexes(view, digest),
+            indexes_cut: plan::indexes_cut(view, digest),
+            about,
+            more_about,
+            only_listed: (listed > 0).then(|| display::counted(listed, "manifest", "manifests")),
+            freed: plan::freed(ui, viewer, name, &all).await?,
+            freed_alone: plan::freed(ui, viewer, name, &all[..1]).await?,
+            state: going.state(),
+            tags: going.tags.iter().map(ToString::to_string).collect(),
+            digest: ShownDigest::new(digest),
+        })
     }
-    let done = do_it(&ui, &viewer, &fields).await;
-    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
+
+    async fn carry_out(ui: &Arc<Ui>, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
+        delete(ui, viewer, fields).await
+    }
 }
 
-async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
+async fn delete(ui: &Arc<Ui>, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
     let going = Going::find(ui, viewer, fields).await?;
     let back = |sentence: &str| super::back(ui, viewer, &going.name, sentence);
     // What came meanwhile was not agreed to.
     if going.state() != fields.get("state") {
         return Ok(back(super::CHANGED));
     }
-    if going.tags.len() > TYPED_FROM && fields.get("typed").trim() != going.name.as_str() {
-        return Err(Failure::NotTyped);
+    if going.tags.len() > TYPED_FROM {
+        super::is_typed(fields, &going.name)?;
     }
     let only_it = std::slice::from_ref(&going.digest);
     let image = ui.delete_manifests(viewer, &going.view, only_it, &going.tags).await?;
@@ -186,7 +166,7 @@ async fn still_unneeded(ui: &Ui, viewer: &Viewer, going: &Going) -> Result<Vec<D
 }
 
 /// Says that an image was not deleted since a tag came that nobody was asked about.
-fn stays(image: &ConditionalDeletion) -> String {
+fn stays(image: &Deletion) -> String {
     let came: Vec<&Tag> = image.kept.iter().map(|(tag, _)| tag).collect();
     let came = super::some(&came);
     if image.untagged.is_empty() {

@@ -3,35 +3,32 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
 
 use super::{
     super::{
-        Ui,
-        address::Target,
-        display,
+        Ui, display,
         fields::Fields,
-        repository::{Crumb, crumbs},
         response::Failure,
         visitor::{Frame, Viewer},
     },
-    plan,
+    Head, Question, plan,
 };
 use crate::{
     oci::{Digest, Tag},
-    registry::RepositoryView,
+    registry::{Action, RepositoryView},
 };
 
 /// Tags named on the page.
 const SHOWN_TAGS: usize = 60;
 
+/// What the page is called, and where its form goes.
+const PAGE: (&str, &str) = ("Delete all of it", "/ui/-/delete-repository");
+
 #[derive(Template)]
 #[template(path = "delete_repository.html")]
-struct DeleteRepositoryPage {
+pub(in crate::ui) struct DeleteRepositoryPage {
     frame: Frame,
-    name: String,
-    href: String,
-    crumbs: Vec<Crumb>,
+    head: Head,
     tags: usize,
     some_tags: Vec<String>,
     manifests: usize,
@@ -40,41 +37,33 @@ struct DeleteRepositoryPage {
     stored: String,
     freed: String,
     state: String,
-    message: &'static str,
 }
 
-/// The page that asks.
-pub(crate) async fn confirm(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
-    viewer.answer(page(&ui, &viewer, &fields, "").await)
-}
-
-async fn page(
-    ui: &Ui,
-    viewer: &Viewer,
-    fields: &Fields,
-    message: &'static str,
-) -> Result<DeleteRepositoryPage, Failure> {
-    let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
-    if view.is_empty() {
-        return Err(Failure::NotFound);
+impl Question for DeleteRepositoryPage {
+    async fn ask(ui: &Ui, viewer: &Viewer, fields: &Fields, message: &'static str) -> Result<Self, Failure> {
+        let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
+        if view.is_empty() {
+            return Err(Failure::NotFound);
+        }
+        let all: Vec<Digest> = view.manifests().map(|manifest| manifest.digest.clone()).collect();
+        let catalogue = ui.registry.catalogue().await?;
+        let below = catalogue.below(&name).iter().filter(|row| viewer.may_see(ui, &row.name)).count();
+        Ok(Self {
+            frame: viewer.frame.clone(),
+            head: Head::new(&name, PAGE, Some("To confirm"), message),
+            tags: view.tags().len(),
+            some_tags: view.tags().iter().take(SHOWN_TAGS).map(|tag| tag.tag.to_string()).collect(),
+            manifests: all.len(),
+            below,
+            stored: display::size(view.stored_bytes()),
+            freed: plan::freed(ui, viewer, &name, &all).await?,
+            state: state(&view),
+        })
     }
-    let all: Vec<Digest> = view.manifests().map(|manifest| manifest.digest.clone()).collect();
-    let catalogue = ui.registry.catalogue().await?;
-    let below = catalogue.below(&name).iter().filter(|row| viewer.may_see(ui, &row.name)).count();
-    Ok(DeleteRepositoryPage {
-        frame: viewer.frame.clone(),
-        name: name.to_string(),
-        href: Target::Repository(name.clone()).path(),
-        crumbs: crumbs(&name),
-        tags: view.tags().len(),
-        some_tags: view.tags().iter().take(SHOWN_TAGS).map(|tag| tag.tag.to_string()).collect(),
-        manifests: all.len(),
-        below,
-        stored: display::size(view.stored_bytes()),
-        freed: plan::freed(ui, viewer, &name, &all).await?,
-        state: state(&view),
-        message,
-    })
+
+    async fn carry_out(ui: &Arc<Ui>, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
+        delete(ui, viewer, fields).await
+    }
 }
 
 /// What was there when it was asked: every tag with what it names, and every manifest.
@@ -85,20 +74,9 @@ fn state(view: &RepositoryView) -> String {
     plan::state(tags.chain(digests))
 }
 
-/// Deletes it.
-pub(crate) async fn delete(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
-    if !viewer.has_token(fields.get("token")) {
-        return viewer.fail(Failure::StaleForm);
-    }
-    let done = do_it(&ui, &viewer, &fields).await;
-    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
-}
-
-async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
+async fn delete(ui: &Arc<Ui>, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
     let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
-    if fields.get("typed").trim() != name.as_str() {
-        return Err(Failure::NotTyped);
-    }
+    super::is_typed(fields, &name)?;
     // What came meanwhile was not agreed to.
     if state(&view) != fields.get("state") {
         return Ok(super::back(ui, viewer, &name, super::CHANGED));
@@ -112,6 +90,7 @@ async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Fail
     let kept: Vec<&Tag> = done.kept.iter().map(|(tag, _)| tag).collect();
     let tags = display::counted(untagged, "tag", "tags");
     let sentence = if kept.is_empty() {
+        ui.note(viewer.entry_of(Action::DeleteRepository, &name));
         format!("The repository is deleted, with {tags}. {}", super::NOT_FREED)
     } else {
         format!(

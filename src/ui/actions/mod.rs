@@ -9,23 +9,28 @@ mod delete_repository;
 mod plan;
 mod untag;
 
-use askama::Template;
-use axum::response::Response;
+use std::{sync::Arc, time::SystemTime};
 
-use std::time::SystemTime;
+use askama::Template;
+use axum::{
+    extract::State,
+    response::Response,
+    routing::{MethodRouter, get},
+};
 
 use super::{
     Ui,
     address::{self, Target},
     fields::Fields,
+    repository::{Crumb, crumbs},
     response::{self, Failure},
     visitor::{Viewer, Visitor},
 };
 use crate::oci::{RepositoryName, Tag};
 
-pub(super) use delete::{confirm as confirm_delete, delete};
-pub(super) use delete_repository::{confirm as confirm_delete_repository, delete as delete_repository};
-pub(super) use untag::{confirm as confirm_untag, untag};
+pub(super) use delete::DeletePage;
+pub(super) use delete_repository::DeleteRepositoryPage;
+pub(super) use untag::UntagPage;
 
 /// Most tags taken off at once.
 pub(super) const MAX_TAGS: usize = 1000;
@@ -44,17 +49,74 @@ const NOT_FREED: &str = "Its bytes stay on the volume: this version frees none."
 const CHANGED: &str =
     "Nothing was done: something was pushed or deleted here before you confirmed. Look again.";
 
-/// Answers a form: with where to go when it is done, or with the page once more that asks for the name.
-async fn answer<Page: Template>(
-    viewer: &Viewer,
-    done: Result<String, Failure>,
-    ask_again: impl Future<Output = Result<Page, Failure>>,
-) -> Response {
-    match done {
+/// A page that asks, and what is done when its form is sent.
+pub(super) trait Question: Template + Sized + Send {
+    /// The page. `message` says why it is shown again.
+    fn ask(
+        ui: &Ui,
+        viewer: &Viewer,
+        fields: &Fields,
+        message: &'static str,
+    ) -> impl Future<Output = Result<Self, Failure>> + Send;
+
+    /// Does it, and gives where to go then.
+    fn carry_out(
+        ui: &Arc<Ui>,
+        viewer: &Viewer,
+        fields: &Fields,
+    ) -> impl Future<Output = Result<String, Failure>> + Send;
+}
+
+/// `GET` asks, `POST` does it.
+pub(super) fn route<Page: Question + 'static>() -> MethodRouter<Arc<Ui>> {
+    get(confirm::<Page>).post(act::<Page>)
+}
+
+async fn confirm<Page: Question>(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
+    viewer.answer(Page::ask(&ui, &viewer, &fields, "").await)
+}
+
+async fn act<Page: Question>(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
+    if !viewer.has_token(fields.get("token")) {
+        return viewer.fail(Failure::StaleForm);
+    }
+    match Page::carry_out(&ui, &viewer, &fields).await {
         Ok(address) => response::see_other(&address),
-        Err(Failure::NotTyped) => viewer.answer(ask_again.await),
+        Err(Failure::NotTyped) => viewer.answer(Page::ask(&ui, &viewer, &fields, NOT_TYPED).await),
         Err(failure) => viewer.fail(failure),
     }
+}
+
+/// What every page has that asks.
+struct Head {
+    name: String,
+    href: String,
+    crumbs: Vec<Crumb>,
+    /// What the page is called.
+    here: &'static str,
+    /// Where its form goes.
+    action: &'static str,
+    /// Why the name of the repository must be typed, when it must.
+    to_type: Option<&'static str>,
+    /// Why it is asked once more.
+    message: &'static str,
+}
+
+impl Head {
+    fn new(
+        name: &RepositoryName,
+        (here, action): (&'static str, &'static str),
+        to_type: Option<&'static str>,
+        message: &'static str,
+    ) -> Self {
+        let href = Target::Repository(name.clone()).path();
+        Self { name: name.to_string(), href, crumbs: crumbs(name), here, action, to_type, message }
+    }
+}
+
+/// Whether the name of the repository was typed.
+fn is_typed(fields: &Fields, name: &RepositoryName) -> Result<(), Failure> {
+    if fields.get("typed").trim() == name.as_str() { Ok(()) } else { Err(Failure::NotTyped) }
 }
 
 /// The page of the repository, which says what was done. The sentence is sealed: a link from elsewhere says nothing.

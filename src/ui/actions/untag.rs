@@ -3,80 +3,57 @@
 use std::sync::Arc;
 
 use askama::Template;
-use axum::{extract::State, response::Response};
 
 use super::{
     super::{
-        Ui,
-        address::Target,
-        display,
+        Ui, display,
         fields::Fields,
-        repository::{Crumb, crumbs},
         response::Failure,
         visitor::{Frame, Viewer},
     },
-    TYPED_FROM,
+    Head, Question, TYPED_FROM,
     plan::{self, Effect, GoingTag},
 };
 use crate::oci::{Digest, Reference, Tag};
 
+/// What the page is called, and where its form goes.
+const PAGE: (&str, &str) = ("Take tags off", "/ui/-/untag");
+
 #[derive(Template)]
 #[template(path = "untag.html")]
-struct UntagPage {
+pub(in crate::ui) struct UntagPage {
     frame: Frame,
-    name: String,
-    href: String,
-    crumbs: Vec<Crumb>,
+    head: Head,
     going: Vec<GoingTag>,
     effects: Vec<Effect>,
     freed: String,
-    must_type: bool,
-    message: &'static str,
 }
 
-/// The page that asks.
-pub(crate) async fn confirm(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
-    viewer.answer(page(&ui, &viewer, &fields, "").await)
-}
-
-async fn page(
-    ui: &Ui,
-    viewer: &Viewer,
-    fields: &Fields,
-    message: &'static str,
-) -> Result<UntagPage, Failure> {
-    let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
-    // Those that were asked about, when it asks again.
-    let again = fields.all("going").filter_map(|going| Some(going.split_once('@')?.0));
-    let going = plan::going(&view, fields.all("tag").chain(again));
-    if going.is_empty() {
-        return Err(Failure::NoTags);
+impl Question for UntagPage {
+    async fn ask(ui: &Ui, viewer: &Viewer, fields: &Fields, message: &'static str) -> Result<Self, Failure> {
+        let (name, view) = plan::view(ui, viewer, fields.get("repository")).await?;
+        // Those that were asked about, when it asks again.
+        let again = fields.all("going").filter_map(|going| Some(going.split_once('@')?.0));
+        let going = plan::going(&view, fields.all("tag").chain(again));
+        if going.is_empty() {
+            return Err(Failure::NoTags);
+        }
+        let to_type = (going.len() > TYPED_FROM).then_some("These are many");
+        Ok(Self {
+            frame: viewer.frame.clone(),
+            head: Head::new(&name, PAGE, to_type, message),
+            freed: plan::freed(ui, viewer, &name, &plan::nameless(&view, &going)).await?,
+            effects: plan::effects(&view, &going),
+            going,
+        })
     }
-    let effects = plan::effects(&view, &going);
-    let gone = plan::nameless(&view, &going);
-    Ok(UntagPage {
-        frame: viewer.frame.clone(),
-        name: name.to_string(),
-        href: Target::Repository(name.clone()).path(),
-        crumbs: crumbs(&name),
-        freed: plan::freed(ui, viewer, &name, &gone).await?,
-        must_type: going.len() > TYPED_FROM,
-        going,
-        effects,
-        message,
-    })
-}
 
-/// Takes them off.
-pub(crate) async fn untag(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
-    if !viewer.has_token(fields.get("token")) {
-        return viewer.fail(Failure::StaleForm);
+    async fn carry_out(ui: &Arc<Ui>, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
+        take_off(ui, viewer, fields).await
     }
-    let done = do_it(&ui, &viewer, &fields).await;
-    super::answer(&viewer, done, page(&ui, &viewer, &fields, super::NOT_TYPED)).await
 }
 
-async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
+async fn take_off(ui: &Arc<Ui>, viewer: &Viewer, fields: &Fields) -> Result<String, Failure> {
     let (name, _) = plan::view(ui, viewer, fields.get("repository")).await?;
     let parse = |text: &str| -> Option<(Tag, Digest)> {
         let (tag, digest) = text.split_once('@')?;
@@ -86,8 +63,8 @@ async fn do_it(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<String, Fail
     if going.is_empty() {
         return Err(Failure::NoTags);
     }
-    if going.len() > TYPED_FROM && fields.get("typed").trim() != name.as_str() {
-        return Err(Failure::NotTyped);
+    if going.len() > TYPED_FROM {
+        super::is_typed(fields, &name)?;
     }
     // All are looked at before the first goes.
     let mut moved = Vec::new();

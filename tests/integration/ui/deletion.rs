@@ -102,7 +102,8 @@ async fn a_tag_pushed_while_its_manifest_is_deleted_is_never_taken() {
             other.put_manifest(&name, &reference, &[], None, manifest.bytes.clone()).await
         };
         let digests = [image.clone()];
-        let (pushed, deleted) = tokio::join!(push, sample.registry.delete_manifests_if(&name, &digests, &[]));
+        let (pushed, deleted) =
+            tokio::join!(push, sample.registry.delete_manifests_if(&name, &digests, &[], drop));
         pushed.unwrap();
         let deleted = deleted.unwrap();
         assert_eq!(deleted.untagged, []);
@@ -113,7 +114,7 @@ async fn a_tag_pushed_while_its_manifest_is_deleted_is_never_taken() {
         } else {
             stayed += 1;
         }
-        other.delete_tag(&name, &tag).await.unwrap();
+        other.delete_tag(&name, &tag, drop).await.unwrap();
     }
     assert!(went + stayed == 40, "{went} {stayed}");
 }

@@ -118,7 +118,7 @@ async fn what_can_be_freed_does_not_tell_of_other_repositories() {
         seen.push((before, freed(&mut browser, &digest).await));
         sample
             .registry
-            .delete_manifest(&"secret/new".parse().unwrap(), &digest.parse().unwrap())
+            .delete_manifest(&"secret/new".parse().unwrap(), &digest.parse().unwrap(), drop)
             .await
             .unwrap();
     }
