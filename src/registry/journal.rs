@@ -153,14 +153,18 @@ impl Registry {
         &self,
         skip: usize,
         limit: usize,
-        wanted: impl Fn(&JournalEntry) -> bool,
+        wanted: impl Fn(&JournalEntry) -> bool + Send + 'static,
     ) -> Result<(Vec<JournalEntry>, bool), RegistryError> {
         self.follow_journal().await?;
-        // Pushes wait for the lock: what is wanted is found without it.
-        let all = self.inner.journal.lock().memory.newest();
-        let mut found = all.iter().filter(|entry| wanted(entry)).skip(skip);
-        let entries: Vec<_> = found.by_ref().take(limit).map(|entry| JournalEntry::clone(entry)).collect();
-        Ok((entries, found.next().is_some()))
+        let registry = self.clone();
+        self.compute(move || {
+            // Pushes wait for the lock: what is wanted is found without it.
+            let all = registry.inner.journal.lock().memory.newest();
+            let mut found = all.iter().filter(|entry| wanted(entry)).skip(skip);
+            let entries = found.by_ref().take(limit).map(|entry| JournalEntry::clone(entry)).collect();
+            (entries, found.next().is_some())
+        })
+        .await
     }
 
     /// What is known of a tag, the newest first.

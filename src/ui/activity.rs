@@ -12,6 +12,7 @@ use super::{
     fields::Fields,
     pages::PAGE_ROWS,
     response::Failure,
+    sight::Sight,
     visitor::{Frame, Viewer},
 };
 use crate::{
@@ -73,11 +74,12 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<ActivityPage,
     let user = if sees_all { fields.get("user").trim().to_owned() } else { own };
     let (repository, action) = (fields.get("repository").trim(), fields.get("action"));
     let wanted_action = ACTIONS.iter().find(|(known, _)| known.as_str() == action).map(|(known, _)| *known);
-    let wanted = |entry: &JournalEntry| {
-        let of = |name: &RepositoryName| repository.is_empty() || name.as_str().contains(repository);
-        (user.is_empty() || entry.user.as_deref() == Some(&*user))
-            && entry.repository.as_ref().map_or(repository.is_empty(), of)
-            && entry.repository.as_ref().is_none_or(|name| sees_all || viewer.may_see(ui, name))
+    let (of_user, part, sight) = (user.clone(), repository.to_owned(), Sight::of(ui, viewer));
+    let wanted = move |entry: &JournalEntry| {
+        let of = |name: &RepositoryName| part.is_empty() || name.as_str().contains(&part);
+        (of_user.is_empty() || entry.user.as_deref() == Some(&*of_user))
+            && entry.repository.as_ref().map_or(part.is_empty(), of)
+            && entry.repository.as_ref().is_none_or(|name| sees_all || sight.sees(name))
             && wanted_action.is_none_or(|wanted| entry.action == wanted)
     };
     let page = fields.page();

@@ -10,19 +10,19 @@ use super::{
     address::Target,
     display::{self, Moment},
     fields::Fields,
+    found::{Found, FoundTag, Visible, Wanted},
     pages::Pages,
     response::Failure,
-    search::{Search, contains},
+    search::Search,
+    sight::Sight,
     tree::Tree,
     visitor::{Frame, Viewer},
 };
 use crate::{
-    oci::{Reference, RepositoryName},
-    registry::{Catalogue, CatalogueOrder, CatalogueRow, Namespace, Namespaces},
+    oci::RepositoryName,
+    registry::{CatalogueOrder, CatalogueRow, Missing, Namespace, Namespaces},
 };
 
-/// Tags shown of those a search finds.
-const SHOWN_TAGS: usize = 50;
 /// Platforms written out in a row.
 const SHOWN_PLATFORMS: usize = 3;
 
@@ -37,9 +37,10 @@ struct CataloguePage {
     namespaces: Tree,
     found_tags: Vec<FoundTag>,
     more_tags: bool,
-    /// Repositories whose tags are not in memory.
-    not_searched: usize,
+    /// Repositories whose tags were not searched.
+    not_searched: Missing,
     totals: Option<Totals>,
+    /// Of what the viewer may see: that more is being read is told to nobody else.
     unread: usize,
     nothing_stored: bool,
 }
@@ -49,6 +50,8 @@ struct Totals {
     repositories: usize,
     /// `5 tags`.
     tags: String,
+    /// Where all is known.
+    stored: Option<String>,
 }
 
 /// A repository in a table.
@@ -73,11 +76,6 @@ pub(super) struct Column {
     pub(super) is_number: bool,
 }
 
-struct FoundTag {
-    text: String,
-    href: String,
-}
-
 /// The catalogue.
 pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     viewer.answer(page(&ui, &viewer, &fields).await)
@@ -85,9 +83,6 @@ pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fiel
 
 async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage, Failure> {
     viewer.require_catalogue(ui)?;
-    let search = Search::new(fields.get("q"));
-    let catalogue = ui.registry.catalogue().await?;
-    let visible = viewer.visible(ui, &catalogue);
     let (sort, reverse) = (fields.get("sort"), fields.get("reverse") == "1");
     let order = match sort {
         "pushed" => CatalogueOrder::Pushed,
@@ -95,47 +90,45 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
         "tags" => CatalogueOrder::Tags,
         _ => CatalogueOrder::Name,
     };
-    let all = viewer.may_see_all(ui);
-    let wanted = |row: &&Arc<CatalogueRow>| {
-        (search.is_empty() || search.finds(row.name.as_str())) && (all || viewer.may_see(ui, &row.name))
-    };
-    let mut found: Vec<_> = catalogue.ordered(order).filter(wanted).collect();
-    if reverse {
-        found.reverse();
-    }
+    let wanted = Wanted { search: Search::new(fields.get("q")), order, reverse };
+    let (registry, catalogue, sight) =
+        (ui.registry.clone(), ui.registry.catalogue().await?, Sight::of(ui, viewer));
+    let find = move || (Found::of(&registry, &catalogue, &sight, &wanted), wanted.search);
+    let (found, search) = ui.registry.compute(find).await?;
     let here = |sort: &str, reverse: &str, page: &str| {
         let parameters = [("q", &*search.text), ("sort", sort), ("reverse", reverse), ("page", page)];
         address::with_query(address::CATALOGUE, &parameters)
     };
     let kept = if reverse { "1" } else { "" };
-    let (shown, pages) = Pages::of(found.len(), fields.page(), |page| here(sort, kept, page));
+    let (shown, pages) = Pages::of(found.rows.len(), fields.page(), |page| here(sort, kept, page));
     let columns = ["name", "tags", "size", "pushed"].map(|column| {
         let is_sorted = sort == column || (sort.is_empty() && column == "name");
         Column::new(column, is_sorted, reverse, |reverse| here(column, reverse, ""))
     });
-    let (found_tags, more_tags, not_searched) = find_tags(ui, viewer, &search, &visible);
-    let namespaces = match (search.is_empty(), all) {
-        (true, true) => Tree::new(&catalogue.namespaces().all().iter().collect::<Vec<_>>(), 0),
-        (true, false) => tree_of(&visible, 0),
-        (false, _) => Tree::default(),
-    };
-    let tags: usize = visible.iter().filter_map(|row| row.facts.as_ref()).map(|facts| facts.tags).sum();
-    let tags = display::counted(tags, "tag", "tags");
     Ok(CataloguePage {
-        nothing_stored: visible.is_empty() && search.is_empty(),
-        totals: search.is_empty().then_some(Totals { repositories: visible.len(), tags }),
-        rows: ui.rows(&found[shown]),
+        nothing_stored: found.visible.repositories == 0 && search.is_empty(),
+        totals: search.is_empty().then(|| Totals::new(&found.visible)),
+        rows: ui.rows(found.rows[shown].iter()),
         columns: columns.into(),
         pages,
-        namespaces,
-        found_tags,
-        more_tags,
-        not_searched,
-        // Of what the viewer may see: that much more is being read is told to nobody else.
-        unread: visible.iter().filter(|row| row.facts.is_none()).count(),
+        namespaces: found.namespaces,
+        found_tags: found.tags,
+        more_tags: found.has_more_tags,
+        not_searched: found.missing,
+        unread: found.visible.unread,
         frame: viewer.frame.clone(),
         query: search.text,
     })
+}
+
+impl Totals {
+    fn new(visible: &Visible) -> Self {
+        Self {
+            repositories: visible.repositories,
+            tags: display::counted(visible.tags, "tag", "tags"),
+            stored: (visible.unread == 0 && visible.repositories > 1).then(|| display::size(visible.stored)),
+        }
+    }
 }
 
 /// The paths above some repositories, without the first `above` levels.
@@ -143,32 +136,6 @@ pub(super) fn tree_of(rows: &[&Arc<CatalogueRow>], above: usize) -> Tree {
     let all = Namespaces::of(rows.iter().map(|row| row.name.as_str()));
     let below: Vec<&Namespace> = all.all().iter().filter(|path| path.depth >= above).collect();
     Tree::new(&below, above)
-}
-
-/// Tags that a search finds, in repositories that it does not find.
-fn find_tags(
-    ui: &Ui,
-    viewer: &Viewer,
-    search: &Search,
-    visible: &[&Arc<CatalogueRow>],
-) -> (Vec<FoundTag>, bool, usize) {
-    let mut found = Vec::new();
-    if search.text.len() < 2 {
-        return (found, false, 0);
-    }
-    let wanted = visible.iter().filter_map(|row| Some((&row.name, search.in_tags_of(row.name.as_str())?)));
-    let (found_in, not_searched) = ui
-        .registry
-        .find_tags(wanted, SHOWN_TAGS + 1, |tag, words| words.iter().all(|word| contains(tag, word)));
-    for (name, tag) in found_in {
-        debug_assert!(viewer.may_see(ui, &name));
-        let target = Target::Image(name, Reference::Tag(tag));
-        found.push(FoundTag { text: target.text(), href: target.path() });
-    }
-    let more = found.len() > SHOWN_TAGS;
-    found.truncate(SHOWN_TAGS);
-    // Of what the viewer may see, as all of this.
-    (found, more, not_searched)
 }
 
 impl Column {
@@ -187,18 +154,10 @@ impl Column {
     }
 }
 
-impl Viewer {
-    /// The repositories that the viewer may see.
-    pub(super) fn visible<'a>(&self, ui: &Ui, catalogue: &'a Catalogue) -> Vec<&'a Arc<CatalogueRow>> {
-        let all = self.may_see_all(ui);
-        catalogue.rows().iter().filter(|row| all || self.may_see(ui, &row.name)).collect()
-    }
-}
-
 impl Ui {
     /// Rows for a table of repositories.
-    pub(super) fn rows(&self, rows: &[&Arc<CatalogueRow>]) -> Vec<Row> {
-        rows.iter().map(|row| Row::new(self, &row.name, row)).collect()
+    pub(super) fn rows<'a>(&self, rows: impl Iterator<Item = &'a Arc<CatalogueRow>>) -> Vec<Row> {
+        rows.map(|row| Row::new(self, &row.name, row)).collect()
     }
 }
 

@@ -15,6 +15,7 @@ mod commands;
 mod compare;
 pub mod display;
 mod fields;
+mod found;
 mod help;
 mod image;
 mod pages;
@@ -22,6 +23,7 @@ mod repository;
 mod response;
 mod search;
 mod session;
+mod sight;
 mod sign_in;
 mod status;
 mod storage_page;
@@ -224,6 +226,9 @@ async fn reference(
         }
         Some(address::Target::Image(name, reference)) => match fields.get("show") {
             "" => visitor.answer(image::page(&ui, &visitor, &name, &reference, &fields).await),
+            what if fields.get("download") == "1" => {
+                image::download(&ui, &visitor, &name, &reference, what).await
+            }
             what => visitor.answer(image::raw_page(&ui, &visitor, &name, &reference, what).await),
         },
         None => visitor.fail(response::Failure::NotFound),

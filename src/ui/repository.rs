@@ -13,6 +13,7 @@ use super::{
     pages::{PAGE_ROWS, Pages},
     response::Failure,
     search::Search,
+    sight::Sight,
     tag_row::{TagRow, pull_command},
     tree::Tree,
     visitor::{Frame, Viewer},
@@ -94,14 +95,16 @@ pub(super) async fn page(
 ) -> Result<RepositoryPage, Failure> {
     let view = ui.view_for(viewer, name).await?;
     let catalogue = ui.registry.catalogue().await?;
-    let all = viewer.may_see_all(ui);
-    let below: Vec<_> =
-        catalogue.below(name).iter().filter(|row| all || viewer.may_see(ui, &row.name)).collect();
+    let sight = Sight::of(ui, viewer);
+    let below: Vec<_> = catalogue.below(name).iter().filter(|row| sight.sees(&row.name)).collect();
     if view.is_none() && below.is_empty() {
         return Err(Failure::NotFound);
     }
     let path = Target::Repository(name.clone()).path();
-    let list = List::new(view.as_ref(), fields);
+    let (mut list, seen) = (List::new(fields), view.clone());
+    if let Some(seen) = seen {
+        list = ui.registry.compute(move || list.of(&seen)).await?;
+    }
     let here = |sort: &str, reverse: &str, page: &str, hidden: &str| {
         let parameters = [
             ("q", &*list.search.text),
@@ -151,7 +154,7 @@ pub(super) async fn page(
         namespaces: tree_of(&below, name.components().count()),
         more_below: (below.len() > PAGE_ROWS)
             .then(|| address::with_query(address::CATALOGUE, &[("q", &prefix)])),
-        below: ui.rows(&below[..below.len().min(PAGE_ROWS)]),
+        below: ui.rows(below.into_iter().take(PAGE_ROWS)),
         sort: list.sort.to_owned(),
         query: list.search.text,
         path: path.clone(),
@@ -159,9 +162,10 @@ pub(super) async fn page(
 }
 
 /// Which tags are listed, and how.
-struct List<'a> {
+struct List {
     search: Search,
-    sort: &'a str,
+    sort: &'static str,
+    order: TagOrder,
     reverse: bool,
     with_hidden: bool,
     /// Places in the view, in order.
@@ -169,36 +173,47 @@ struct List<'a> {
     hidden: usize,
 }
 
-impl<'a> List<'a> {
-    fn new(view: Option<&Arc<RepositoryView>>, fields: &'a Fields) -> Self {
-        let search = Search::new(fields.get("q"));
+impl List {
+    /// What is asked for.
+    fn new(fields: &Fields) -> Self {
         let (sort, order) = match fields.get("sort") {
             "tag" => ("tag", TagOrder::Name),
             "created" => ("created", TagOrder::Created),
             "size" => ("size", TagOrder::Size),
             _ => ("", TagOrder::Pushed),
         };
-        let (reverse, with_hidden) = (fields.get("reverse") == "1", fields.get("all") == "1");
-        let (mut places, mut hidden) = (Vec::new(), 0);
-        if let Some(view) = view.filter(|view| search.is_empty() && !view.has_tags_about_others()) {
-            places = view.ordered(order).to_vec();
-        } else if let Some(view) = view {
-            for place in view.ordered(order) {
+        Self {
+            search: Search::new(fields.get("q")),
+            sort,
+            order,
+            reverse: fields.get("reverse") == "1",
+            with_hidden: fields.get("all") == "1",
+            places: Vec::new(),
+            hidden: 0,
+        }
+    }
+
+    /// The same with what a repository has of it. Computes: not for an async thread.
+    fn of(mut self, view: &RepositoryView) -> Self {
+        if self.search.is_empty() && !view.has_tags_about_others() {
+            self.places = view.ordered(self.order).to_vec();
+        } else {
+            for place in view.ordered(self.order) {
                 let tag = &view.tags()[*place as usize];
-                if !search.is_empty() && !search.finds(tag.tag.as_str()) {
+                if !self.search.is_empty() && !self.search.finds(tag.tag.as_str()) {
                     continue;
                 }
-                if !with_hidden && tag.is_about_another {
-                    hidden += 1;
+                if !self.with_hidden && tag.is_about_another {
+                    self.hidden += 1;
                 } else {
-                    places.push(*place);
+                    self.places.push(*place);
                 }
             }
         }
-        if reverse {
-            places.reverse();
+        if self.reverse {
+            self.places.reverse();
         }
-        Self { search, sort, reverse, with_hidden, places, hidden }
+        self
     }
 }
 

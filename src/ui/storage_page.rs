@@ -12,6 +12,7 @@ use super::{
     fields::Fields,
     pages::Pages,
     response::Failure,
+    sight::Sight,
     visitor::{Frame, Viewer},
 };
 use crate::{oci::RepositoryName, registry::RepositoryBytes};
@@ -52,9 +53,9 @@ pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fiel
 
 async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<StoragePage, Failure> {
     viewer.require_catalogue(ui)?;
-    let sees_all = viewer.may_see_all(ui);
-    let wanted = |name: &RepositoryName| sees_all || viewer.may_see(ui, name);
-    let mut report = ui.registry.storage_report(wanted).await?;
+    let sight = Sight::of(ui, viewer);
+    let sees_all = sight.sees_all();
+    let mut report = ui.registry.storage_report(move |name: &RepositoryName| sight.sees(name)).await?;
     report.repositories.sort_by_key(|bytes| Reverse(bytes.stored));
     let address = |page: &str| address::with_query("/ui/storage", &[("page", page)]);
     let (shown, pages) = Pages::of(report.repositories.len(), fields.page(), address);

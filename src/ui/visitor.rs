@@ -207,9 +207,9 @@ impl Viewer {
         self.require(ui, Access::Pull, Some(repository)).is_ok()
     }
 
-    /// Whether this viewer may see every repository.
-    pub(super) fn may_see_all(&self, ui: &Ui) -> bool {
-        self.require(ui, Access::Pull, None).is_ok()
+    /// Who it is, for the policy.
+    pub(super) fn identity(&self) -> &Identity {
+        &self.identity
     }
 
     /// Whether this viewer may delete from a repository, and the registry takes deletions at all.

@@ -20,16 +20,18 @@ use std::{
     collections::hash_map::RandomState,
     hash::BuildHasher,
     sync::{Arc, Mutex, PoisonError},
+    thread,
 };
 
 use moka::sync::Cache;
+use tokio::sync::Semaphore;
 
 pub use catalogue::{Catalogue, CatalogueOrder, CatalogueRow};
 pub use manifest_view::{ManifestKindView, ManifestView};
 pub use namespaces::{Namespace, Namespaces};
 pub use repository_view::{RepositoryView, TagOrder};
 pub use tag_view::TagView;
-pub use usage::{Known, LayerUse, RepositoryBytes, StorageReport};
+pub use usage::{Known, LayerUse, Missing, RepositoryBytes, StorageReport};
 
 use self::{reading::CatalogueState, touched::Touched};
 use super::{JournalEntry, Registry, RegistryError, blocking::Work, summaries::Summarizer};
@@ -46,6 +48,8 @@ pub(super) struct Overviews {
     locks: [Mutex<()>; 32],
     hasher: RandomState,
     catalogue: CatalogueState,
+    /// What is computed for pages at once.
+    computing: Arc<Semaphore>,
 }
 
 impl Overviews {
@@ -60,6 +64,7 @@ impl Overviews {
             locks: std::array::from_fn(|_| Mutex::default()),
             hasher: RandomState::new(),
             catalogue: CatalogueState::default(),
+            computing: Arc::new(Semaphore::new(thread::available_parallelism().map_or(1, usize::from))),
         }
     }
 
@@ -124,27 +129,39 @@ impl Registry {
         view.ok_or_else(|| RegistryError::NameUnknown(repository.clone()))
     }
 
-    /// Tags in repositories, at most `most`, that `finds` finds, each with what was given for its repository.
-    /// Repositories that have not been read, or for which there is no memory, are passed over, and counted.
+    /// Computes something for a page from what is in memory, off the async threads.
+    pub async fn compute<T: Send + 'static>(
+        &self,
+        compute: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, RegistryError> {
+        let place = self.inner.overviews.computing.clone().acquire_owned().await;
+        let place = place.map_err(|_| RegistryError::Internal)?;
+        let compute = move || {
+            let _place = place;
+            compute()
+        };
+        tokio::task::spawn_blocking(compute).await.map_err(|_| RegistryError::Internal)
+    }
+
+    /// Tags in repositories of the catalogue, at most `most`, that `finds` finds, each with what was given for its
+    /// repository. Repositories of which nothing is known are passed over, and counted until enough is found. Computes:
+    /// see [`Self::compute`].
     pub fn find_tags<'a, T>(
         &self,
-        repositories: impl Iterator<Item = (&'a RepositoryName, T)>,
+        repositories: impl Iterator<Item = (&'a Arc<CatalogueRow>, T)>,
         most: usize,
         finds: impl Fn(&str, &T) -> bool,
-    ) -> (Vec<(RepositoryName, Tag)>, usize) {
-        let (mut found, mut passed_over) = (Vec::new(), 0);
-        for (name, given) in repositories {
-            let Some(view) = self.inner.overviews.views.get(name) else {
-                passed_over += 1;
-                continue;
-            };
+    ) -> (Vec<(RepositoryName, Tag)>, Missing) {
+        let (mut found, mut missing) = (Vec::new(), Missing::default());
+        for (row, given) in repositories {
+            let Some(view) = self.known_view(row, &mut missing) else { continue };
             let tags = view.tags().iter().filter(|tag| finds(tag.tag.as_str(), &given));
-            found.extend(tags.take(most - found.len()).map(|tag| (name.clone(), tag.tag.clone())));
+            found.extend(tags.take(most - found.len()).map(|tag| (row.name.clone(), tag.tag.clone())));
             if found.len() >= most {
                 break;
             }
         }
-        (found, passed_over)
+        (found, missing)
     }
 
     /// Who pushed what a tag names, as far as the journal says.

@@ -89,6 +89,18 @@ impl CatalogueState {
     }
 }
 
+/// Held by who reads all, and ends that however it ends: a panic must not keep everybody waiting for ever.
+struct ReadingOfAll {
+    registry: Registry,
+    began: Instant,
+}
+
+impl Drop for ReadingOfAll {
+    fn drop(&mut self) {
+        self.registry.inner.overviews.catalogue.end(self.began);
+    }
+}
+
 /// Names that were taken to be read; those of which nothing came are put back.
 struct Taken<'a> {
     state: &'a CatalogueState,
@@ -174,13 +186,11 @@ impl Registry {
             }
             inner.is_reading = true;
         }
-        let registry = self.clone();
+        let reading = ReadingOfAll { registry: self.clone(), began: Instant::now() };
         tokio::spawn(async move {
-            let began = Instant::now();
-            if let Err(error) = registry.read_catalogue().await {
+            if let Err(error) = reading.registry.read_catalogue().await {
                 tracing::warn!(%error, "the repositories could not all be read for the pages");
             }
-            registry.inner.overviews.catalogue.end(began);
         });
     }
 
@@ -300,6 +310,22 @@ mod tests {
         let mut page = Box::pin(registry.take_changes());
         let _ = futures_util::poll!(&mut page);
         drop(page);
+        assert!(has(&registry, &new).await);
+    }
+    #[tokio::test]
+    async fn a_reading_of_all_that_panics_is_begun_again() {
+        let directory = tempfile::tempdir().unwrap();
+        let registry = server(&directory);
+        let state = &registry.inner.overviews.catalogue;
+        state.lock().is_reading = true;
+        let reading = ReadingOfAll { registry: registry.clone(), began: Instant::now() };
+        let task = tokio::spawn(async move {
+            let _reading = reading;
+            panic!("as a bug would");
+        });
+        assert!(task.await.unwrap_err().is_panic());
+        assert!(!state.lock().is_reading);
+        let new = push(&registry, "new").await;
         assert!(has(&registry, &new).await);
     }
 }

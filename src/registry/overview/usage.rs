@@ -64,11 +64,12 @@ pub struct LayerUse {
 }
 
 /// How many repositories are not known.
-#[derive(Default)]
-struct Missing {
-    unread: usize,
-    /// These were read.
-    no_room: usize,
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Missing {
+    /// They have not been read yet.
+    pub unread: usize,
+    /// They were read, and there is no room for them in memory: waiting does not help.
+    pub no_room: usize,
 }
 
 impl Missing {
@@ -82,11 +83,14 @@ impl Registry {
     /// counts.
     pub async fn storage_report(
         &self,
-        wanted: impl Fn(&RepositoryName) -> bool,
+        wanted: impl Fn(&RepositoryName) -> bool + Send + 'static,
     ) -> Result<StorageReport, RegistryError> {
-        let catalogue = self.catalogue().await?;
-        let (views, missing) = self.views(&catalogue, wanted);
-        Ok(StorageReport { unread: missing.unread, no_room: missing.no_room, ..report(&views) })
+        let (registry, catalogue) = (self.clone(), self.catalogue().await?);
+        self.compute(move || {
+            let (views, missing) = registry.known_views(&catalogue, wanted);
+            StorageReport { unread: missing.unread, no_room: missing.no_room, ..report(&views) }
+        })
+        .await
     }
 
     /// For each layer, how many other images have it and some of them. An image is a tag; one that names `not` does not
@@ -96,36 +100,20 @@ impl Registry {
         layers: &[Digest],
         not: &Digest,
         most: usize,
-        wanted: impl Fn(&RepositoryName) -> bool,
+        wanted: impl Fn(&RepositoryName) -> bool + Send + 'static,
     ) -> Result<Known<Vec<(usize, Vec<LayerUse>)>>, RegistryError> {
-        let catalogue = self.catalogue().await?;
+        let (registry, catalogue) = (self.clone(), self.catalogue().await?);
         let keys: HashMap<BlobKey, usize> =
             layers.iter().enumerate().map(|(index, layer)| (BlobKey::new(layer), index)).collect();
-        let mut uses = vec![(0, Vec::new()); layers.len()];
-        let (views, missing) = self.views(&catalogue, wanted);
-        for view in views {
-            if !keys.keys().any(|key| view.has_blob(*key)) {
-                continue;
+        let (not, mut uses) = (not.clone(), vec![(0, Vec::new()); layers.len()]);
+        self.compute(move || {
+            let (views, missing) = registry.known_views(&catalogue, wanted);
+            for view in views {
+                view.add_uses(&keys, &not, most, &mut uses);
             }
-            for tag in view.tags() {
-                let Some(manifest) = tag.manifest.as_ref().filter(|_| tag.digest != *not) else { continue };
-                let children = manifest.children.iter().filter(|child| *child != not);
-                let own = std::iter::once(manifest);
-                let all = own.chain(children.filter_map(|child| view.manifest(child)));
-                let found: HashSet<usize> = all
-                    .flat_map(|manifest| &*manifest.blobs)
-                    .filter_map(|(key, _)| keys.get(key).copied())
-                    .collect();
-                for index in found {
-                    let (count, some): &mut (usize, Vec<LayerUse>) = &mut uses[index];
-                    *count += 1;
-                    if some.len() < most {
-                        some.push(LayerUse { repository: view.name().clone(), tag: tag.tag.clone() });
-                    }
-                }
-            }
-        }
-        Ok(missing.of(uses))
+            missing.of(uses)
+        })
+        .await
     }
 
     /// What can be freed when the manifests `gone` leave a repository: what they need and nothing else that is known
@@ -134,51 +122,96 @@ impl Registry {
         &self,
         repository: &RepositoryName,
         gone: &[Digest],
-        wanted: impl Fn(&RepositoryName) -> bool,
+        wanted: impl Fn(&RepositoryName) -> bool + Send + 'static,
     ) -> Result<Known<u64>, RegistryError> {
-        let catalogue = self.catalogue().await?;
-        let view = self.repository_view(repository).await?;
-        let of = |digest: &Digest| view.manifest(digest).map(|manifest| manifest.blobs.clone());
-        let mut freed: HashMap<BlobKey, u64> = gone.iter().filter_map(of).flat_map(Vec::from).collect();
-        let gone: HashSet<&Digest> = gone.iter().collect();
-        for kept in view.manifests().filter(|manifest| !gone.contains(&manifest.digest)) {
-            for (key, _) in &*kept.blobs {
-                freed.remove(key);
+        let (registry, catalogue) = (self.clone(), self.catalogue().await?);
+        let (view, gone) = (self.repository_view(repository).await?, gone.to_vec());
+        self.compute(move || {
+            let mut freed = view.only_needed_by(&gone);
+            let (others, missing) =
+                registry.known_views(&catalogue, |name| name != view.name() && wanted(name));
+            for other in others {
+                freed.retain(|key, _| !other.has_blob(*key));
             }
-        }
-        let (others, missing) = self.views(&catalogue, |name| name != repository && wanted(name));
-        for other in others {
-            freed.retain(|key, _| !other.has_blob(*key));
-        }
-        let found = freed.values().fold(0, |sum: u64, size| sum.saturating_add(*size));
-        Ok(missing.of(found))
+            missing.of(freed.values().fold(0, |sum: u64, size| sum.saturating_add(*size)))
+        })
+        .await
     }
 
     /// What is known of the repositories of the catalogue that `wanted` takes, and of how many nothing is.
-    fn views(
+    fn known_views(
         &self,
         catalogue: &Catalogue,
         wanted: impl Fn(&RepositoryName) -> bool,
     ) -> (Vec<Arc<RepositoryView>>, Missing) {
         let mut missing = Missing::default();
-        let view = |row: &Arc<CatalogueRow>| {
-            let view = self.inner.overviews.views.get(&row.name);
-            match (&view, &row.facts) {
-                (Some(_), _) => {}
-                (None, None) => missing.unread += 1,
-                (None, Some(_)) => missing.no_room += 1,
-            }
-            view
-        };
         let rows = catalogue.rows().iter().filter(|row| wanted(&row.name));
-        let views = rows.filter_map(view).collect();
+        let views = rows.filter_map(|row| self.known_view(row, &mut missing)).collect();
         (views, missing)
+    }
+
+    /// What is known of a repository; what is not is counted.
+    pub(super) fn known_view(
+        &self,
+        row: &CatalogueRow,
+        missing: &mut Missing,
+    ) -> Option<Arc<RepositoryView>> {
+        let view = self.inner.overviews.views.get(&row.name);
+        match (&view, &row.facts) {
+            (Some(_), _) => {}
+            (None, None) => missing.unread += 1,
+            (None, Some(_)) => missing.no_room += 1,
+        }
+        view
     }
 }
 
 impl RepositoryView {
     fn has_blob(&self, key: BlobKey) -> bool {
         self.blobs.binary_search_by_key(&key, |blob| blob.0).is_ok()
+    }
+
+    /// Adds its images to those that have a layer of `keys`, each of which has a place in `uses`.
+    fn add_uses(
+        &self,
+        keys: &HashMap<BlobKey, usize>,
+        not: &Digest,
+        most: usize,
+        uses: &mut [(usize, Vec<LayerUse>)],
+    ) {
+        if !keys.keys().any(|key| self.has_blob(*key)) {
+            return;
+        }
+        for tag in self.tags() {
+            let Some(manifest) = tag.manifest.as_ref().filter(|_| tag.digest != *not) else { continue };
+            let children = manifest.children.iter().filter(|child| *child != not);
+            let own = std::iter::once(manifest);
+            let all = own.chain(children.filter_map(|child| self.manifest(child)));
+            let found: HashSet<usize> = all
+                .flat_map(|manifest| &*manifest.blobs)
+                .filter_map(|(key, _)| keys.get(key).copied())
+                .collect();
+            for index in found {
+                let (count, some) = &mut uses[index];
+                *count += 1;
+                if some.len() < most {
+                    some.push(LayerUse { repository: self.name().clone(), tag: tag.tag.clone() });
+                }
+            }
+        }
+    }
+
+    /// The blobs with their sizes that of all its manifests only `gone` need.
+    fn only_needed_by(&self, gone: &[Digest]) -> HashMap<BlobKey, u64> {
+        let of = |digest: &Digest| self.manifest(digest).map(|manifest| manifest.blobs.clone());
+        let mut needed: HashMap<BlobKey, u64> = gone.iter().filter_map(of).flat_map(Vec::from).collect();
+        let gone: HashSet<&Digest> = gone.iter().collect();
+        for kept in self.manifests().filter(|manifest| !gone.contains(&manifest.digest)) {
+            for (key, _) in &*kept.blobs {
+                needed.remove(key);
+            }
+        }
+        needed
     }
 }
 

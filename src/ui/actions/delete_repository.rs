@@ -9,6 +9,7 @@ use super::{
         Ui, display,
         fields::Fields,
         response::Failure,
+        sight::Sight,
         visitor::{Frame, Viewer},
     },
     Head, Question, plan,
@@ -47,7 +48,8 @@ impl Question for DeleteRepositoryPage {
         }
         let all: Vec<Digest> = view.manifests().map(|manifest| manifest.digest.clone()).collect();
         let catalogue = ui.registry.catalogue().await?;
-        let below = catalogue.below(&name).iter().filter(|row| viewer.may_see(ui, &row.name)).count();
+        let sight = Sight::of(ui, viewer);
+        let below = catalogue.below(&name).iter().filter(|row| sight.sees(&row.name)).count();
         Ok(Self {
             frame: viewer.frame.clone(),
             head: Head::new(&name, PAGE, Some("To confirm"), message),

@@ -10,6 +10,7 @@ use super::super::{
     display::{self, ShownDigest},
     image::kind_of_view,
     response::Failure,
+    sight::Sight,
     visitor::Viewer,
 };
 use crate::{
@@ -157,9 +158,8 @@ pub(super) async fn freed(
     name: &RepositoryName,
     gone: &[Digest],
 ) -> Result<String, Failure> {
-    let sees_all = viewer.may_see_all(ui);
-    let wanted = |other: &RepositoryName| sees_all || viewer.may_see(ui, other);
-    let freed = ui.registry.bytes_freed(name, gone, wanted).await?;
+    let sight = Sight::of(ui, viewer);
+    let freed = ui.registry.bytes_freed(name, gone, move |other| sight.sees(other)).await?;
     let bytes = format!("at most {}", display::size(freed.found));
     Ok(bytes
         + match (freed.is_complete, freed.lacks_room) {

@@ -1,6 +1,7 @@
 //! An image, index or artifact: how to use it, what it is, what it is made of.
 
 mod dockerfile;
+mod download;
 mod fact;
 mod history;
 mod kind;
@@ -21,6 +22,7 @@ use super::{
     fields::Fields,
     repository::{Crumb, crumbs},
     response::Failure,
+    sight::Sight,
     visitor::{Frame, Viewer},
 };
 use crate::{
@@ -30,6 +32,7 @@ use crate::{
         image_summary::{ArtifactFacts, Child, ImageSummary, SummaryKind},
     },
 };
+pub(super) use download::download;
 pub(super) use fact::Fact;
 use history::HistoryRow;
 use kind::artifact_kind;
@@ -108,6 +111,8 @@ pub(super) async fn page(
         None => None,
     };
     let view = ui.registry.repository_view(name).await?;
+    let (seen, own, named) = (view.clone(), digest.clone(), reference.clone());
+    let around = ui.registry.compute(move || Surroundings::of(&seen, &own, &named)).await?;
     let (children, children_left_out) = ui.children(name, &summary).await?;
     let (files, files_left_out) = summary.files();
     let can_delete = viewer.may_delete(ui, name);
@@ -138,7 +143,7 @@ pub(super) async fn page(
         files,
         files_left_out,
         annotations: summary.annotations.iter().map(Fact::of_pair).collect(),
-        around: Surroundings::of(&view, &digest, reference),
+        around,
         pushed: ui.pushed(&view, reference).await?,
         history: history::of(ui, name, reference).await?,
         raw_manifest: address::with_query(&path, &[("show", "manifest")]),
@@ -225,8 +230,8 @@ impl Ui {
             .filter_map(|step| step.layer.as_ref())
             .map(|layer| layer.digest.clone())
             .collect();
-        let all = viewer.may_see_all(self);
-        let wanted = |name: &RepositoryName| all || viewer.may_see(self, name);
+        let sight = Sight::of(self, viewer);
+        let wanted = move |name: &RepositoryName| sight.sees(name);
         let uses = self.registry.layer_uses(&layers, digest, SHOWN_USES, wanted).await?;
         let found = uses.found.iter().map(LayerUses::new).collect();
         Ok(Known { found, is_complete: uses.is_complete, lacks_room: uses.lacks_room })

@@ -5,11 +5,11 @@ use futures_util::StreamExt;
 
 use super::suffix;
 use crate::{
-    oci::{Manifest, Reference, RepositoryName},
-    registry::RegistryError,
+    oci::{Digest, Manifest, Reference, RepositoryName},
+    registry::{BlobReader, RegistryError},
     ui::{
         Ui,
-        address::Target,
+        address::{self, Target},
         display,
         repository::{Crumb, crumbs},
         response::Failure,
@@ -33,6 +33,35 @@ pub(in crate::ui) struct RawPage {
     crumbs: Vec<Crumb>,
     text: String,
     left_out: Option<String>,
+    download: String,
+}
+
+/// What of an image is shown as it was pushed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum What {
+    Manifest,
+    Configuration,
+}
+
+impl What {
+    /// Reads `manifest` or `config`.
+    pub(super) fn parse(text: &str) -> Option<Self> {
+        [Self::Manifest, Self::Configuration].into_iter().find(|what| what.key() == text)
+    }
+
+    pub(super) fn key(self) -> &'static str {
+        match self {
+            Self::Manifest => "manifest",
+            Self::Configuration => "config",
+        }
+    }
+
+    fn title(self) -> &'static str {
+        match self {
+            Self::Manifest => "Manifest",
+            Self::Configuration => "Configuration",
+        }
+    }
 }
 
 /// The page. `what` is `manifest` or `config`.
@@ -46,18 +75,19 @@ pub(in crate::ui) async fn page(
     if !viewer.may_see(ui, name) {
         return Err(Failure::NotFound);
     }
+    let what = What::parse(what).ok_or(Failure::NotFound)?;
     let manifest = ui.registry.manifest(name, reference).await?;
-    let (what, (text, left_out)) = match what {
-        "config" => ("Configuration", configuration(ui, name, &manifest.bytes).await?),
-        "manifest" => ("Manifest", shown(&manifest.bytes, manifest.bytes.len() as u64)),
-        _ => return Err(Failure::NotFound),
+    let (text, left_out) = match what {
+        What::Configuration => beginning(&configuration(ui, name, &manifest.bytes).await?.1).await?,
+        What::Manifest => shown(&manifest.bytes, manifest.bytes.len() as u64),
     };
     let target = Target::Image(name.clone(), reference.clone());
     Ok(RawPage {
         frame: viewer.frame.clone(),
-        what,
-        title: format!("{what} of {name}{}", suffix(reference)),
+        what: what.title(),
+        title: format!("{} of {name}{}", what.title(), suffix(reference)),
         image: suffix(reference),
+        download: address::with_query(&target.path(), &[("show", what.key()), ("download", "1")]),
         href: target.path(),
         crumbs: crumbs(name),
         text,
@@ -65,17 +95,21 @@ pub(in crate::ui) async fn page(
     })
 }
 
-async fn configuration(
+/// The configuration that a manifest names, where its repository has it.
+pub(super) async fn configuration(
     ui: &Ui,
     name: &RepositoryName,
     manifest: &[u8],
-) -> Result<(String, Option<String>), Failure> {
+) -> Result<(Digest, BlobReader), Failure> {
     let manifest = Manifest::parse(manifest, None).map_err(|_| Failure::NotFound)?;
     let config = manifest.config.ok_or(Failure::NotFound)?;
-    let reader = match ui.registry.open_blob(name, &config.digest).await {
-        Err(RegistryError::BlobUnknown(_)) => return Err(Failure::NotFound),
-        result => result?,
-    };
+    match ui.registry.open_blob(name, &config.digest).await {
+        Err(RegistryError::BlobUnknown(_)) => Err(Failure::NotFound),
+        result => Ok((config.digest, result?)),
+    }
+}
+
+async fn beginning(reader: &BlobReader) -> Result<(String, Option<String>), Failure> {
     let size = reader.size();
     let mut bytes = Vec::new();
     if let Some(last) = size.min(SHOWN as u64).checked_sub(1) {

@@ -12,7 +12,7 @@ use super::{
     sample::{INDEX, Sample},
 };
 
-fn rules(users: &Path) -> auth::Config {
+pub(crate) fn rules(users: &Path) -> auth::Config {
     auth::Config {
         htpasswd: Some(users.to_owned()),
         admins: vec!["root".parse().unwrap()],
@@ -26,7 +26,7 @@ fn rules(users: &Path) -> auth::Config {
 }
 
 /// Repositories of two kinds that share layers: `team/...` may be seen, `secret/...` not.
-async fn shared() -> (Sample, Browser) {
+pub(crate) async fn shared() -> (Sample, Browser) {
     let sample = Sample::stored().await;
     for number in 0..7 {
         let name = format!("secret/vault{number}");
