@@ -8,6 +8,8 @@
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the log of its server")]
 
+#[path = "../shared/guest.rs"]
+mod guest;
 #[path = "../shared/program.rs"]
 mod program;
 #[path = "../shared/random.rs"]
@@ -37,3 +39,4 @@ mod rss;
 mod sessions;
 mod skopeo;
 mod swarm;
+mod systemd;

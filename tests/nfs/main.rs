@@ -8,6 +8,8 @@
 #![expect(clippy::print_stdout, reason = "measurements belong into the test log")]
 #![expect(clippy::print_stderr, reason = "a failing test shows the logs of its guests")]
 
+#[path = "../shared/guest.rs"]
+mod guest;
 mod load;
 #[path = "../shared/program.rs"]
 mod program;

@@ -11,17 +11,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+use rustix::process::{Pid, Signal, kill_process};
 
-use super::{network::Network, tree::Helpers};
-use crate::support::program;
+use super::{helpers::Helpers, network::Network};
+use crate::guest;
 
 /// How long a guest may take to boot on a busy machine.
 const BOOT: Duration = Duration::from_secs(120);
 /// How long a command in a guest may take.
 const COMMAND: Duration = Duration::from_secs(150);
-/// Memory of a guest. With less the network driver of UML's kernel fails allocations.
-const MEMORY: &str = "mem=768M";
 
 /// What makes a guest; it can be booted again after a power cut.
 pub(super) struct GuestPlan {
@@ -71,26 +69,19 @@ impl Guest {
     /// Switches it on. Call [`Guest::wait_until_up`] then.
     pub(super) fn boot(&mut self, place: &Place<'_>) {
         assert!(self.machine.is_none(), "the guest {} runs already", self.plan.name);
-        program("linux.uml", "user-mode-linux");
         let _ = fs::remove_file(place.share.join(format!("{}.started", self.plan.name)));
-        let share = place.share.display();
         let [control, storage] = &self.plan.devices;
         let console = File::options().create(true).append(true).open(self.console(place.share));
-        let mut command = place.network.command("setpriv");
-        // The kernel of the host ends the guest when the test process is killed.
-        command.args(["--pdeathsig", "KILL", "linux.uml", MEMORY, "root=/dev/root", "rootfstype=hostfs"]);
-        command.arg(format!("rootflags={}", place.tree.display())).args(["ro", "init=/sbin/rig-init"]);
+        let setpriv = place.network.command("setpriv");
+        let mut command = guest::boots(setpriv, place.tree, place.share, self.plan.name);
         command.args(self.plan.disk.iter().map(|disk| format!("ubd0={}", disk.display())));
         for (number, device) in [control, storage].into_iter().enumerate() {
             command.arg(format!("vec{number}:transport=tap,ifname={device},depth=128,gro=1"));
         }
-        command.args(["con=null", "con0=null,fd:1", "ssl=null"]);
-        command.arg(format!("uml_dir={share}/uml")).arg(format!("umid={}", self.plan.name));
-        command.arg(format!("RIG_SHARE={share}")).arg(format!("RIG_NAME={}", self.plan.name));
         command.arg(format!("RIG_ROLE={}", self.plan.role));
         command.arg(format!("RIG_CONTROL=10.31.0.{}/24", self.plan.number));
         command.arg(format!("RIG_STORAGE=10.32.0.{}/24", self.plan.number));
-        command.env("LD_PRELOAD", &place.helpers.readv).env("TMPDIR", "/dev/shm");
+        command.env("LD_PRELOAD", &place.helpers.readv);
         // A group of its own: one signal ends the guest with all its processes.
         command
             .process_group(0)
@@ -146,10 +137,7 @@ impl Guest {
     /// Cuts its power: all that it had not written to the server is gone.
     pub(crate) fn cut_power(&mut self) {
         let Some(Machine { mut uml, mut wakeup }) = self.machine.take() else { return };
-        // A group ends only when each member is hit, also one that is stopped.
-        let _ = kill_process_group(Pid::from_child(&uml), Signal::KILL);
-        let _ = uml.kill();
-        let _ = uml.wait();
+        guest::cut_power(&mut uml);
         let _ = wakeup.kill();
         let _ = wakeup.wait();
     }

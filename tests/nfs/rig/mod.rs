@@ -5,8 +5,8 @@
 
 mod gateway;
 mod guest;
+mod helpers;
 mod network;
-mod tree;
 
 use std::{
     fs,
@@ -23,8 +23,8 @@ use crate::support::{go_tool, program, program_under_test, run};
 use gateway::Gateway;
 pub(crate) use guest::Guest;
 use guest::{GuestPlan, Place};
+use helpers::Helpers;
 use network::Network;
-use tree::Helpers;
 
 /// Names of the clients: as many as there are servers of the registry.
 pub(crate) const CLIENTS: [&str; 3] = ["a", "b", "c"];
@@ -78,7 +78,7 @@ impl Rig {
     pub(crate) fn start(registry: Registry, nfs_version: &'static str) -> Self {
         static ALONE: Mutex<()> = Mutex::new(());
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let tree = tree::tree();
+        let tree = crate::guest::tree();
         let started = Instant::now();
         let directory = tempfile::Builder::new().prefix("pakhuis-nfs-").tempdir().expect("a directory");
         let share = fill_share(directory.path());
