@@ -12,6 +12,12 @@ use crate::storage::StorageError;
 /// Bytes gathered before they are hashed and written in one go. A request holds at most two pieces.
 const PIECE: usize = 256 * 1024;
 
+/// The same for a client that sends fast: two threads are woken for each piece. A slow one's piece would only hold memory.
+const FAST_PIECE: usize = 512 * 1024;
+
+/// A client is fast that filled a piece within this time: 16 MiB a second.
+const FAST: Duration = Duration::from_millis(16);
+
 /// Most buffers in one piece, so that a client that sends single bytes does not cost much memory for each.
 const PIECE_BUFFERS: usize = 1024;
 
@@ -24,6 +30,8 @@ pub(super) struct UploadWriter {
     state: State,
     piece: Vec<Bytes>,
     piece_size: usize,
+    /// How many bytes the next write waits for.
+    piece_target: usize,
     last_write: Instant,
     _receiving: Receiving,
 }
@@ -45,6 +53,7 @@ impl UploadWriter {
             state: State::Idle(claimed),
             piece: Vec::new(),
             piece_size: 0,
+            piece_target: PIECE,
             last_write: Instant::now(),
         }
     }
@@ -61,7 +70,7 @@ impl UploadWriter {
             self.piece.push(buffer);
         }
         let waited = self.last_write.elapsed() >= SLOWEST_PIECE;
-        if self.piece_size >= PIECE || self.piece.len() >= PIECE_BUFFERS || waited {
+        if self.piece_size >= self.piece_target || self.piece.len() >= PIECE_BUFFERS || waited {
             self.start_piece().await
         } else {
             Ok(())
@@ -84,6 +93,9 @@ impl UploadWriter {
     }
 
     async fn start_piece(&mut self) -> Result<(), RegistryError> {
+        // Before the wait for the volume, whose speed is not the client's.
+        let is_fast = self.piece_size >= PIECE && self.last_write.elapsed() <= FAST;
+        self.piece_target = if is_fast { FAST_PIECE } else { PIECE };
         self.settle().await?;
         let State::Idle(mut claimed) = std::mem::replace(&mut self.state, State::Lost) else {
             return Err(RegistryError::Internal);

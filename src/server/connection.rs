@@ -28,6 +28,7 @@ use tower::Service;
 use super::{
     Config, Linger, TlsSource,
     activity::{ActiveBody, Activity},
+    gathered::GatheredStream,
     stream::{GuardedStream, drain},
 };
 
@@ -197,7 +198,7 @@ async fn serve_http2<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let io = TokioIo::new(GuardedStream::http2(stream, &shared.config));
+    let io = TokioIo::new(GatheredStream::new(GuardedStream::http2(stream, &shared.config)));
     let mut connection = pin!(shared.http2.serve_connection(io, service(peer, shared, activity)));
     let Config { idle_timeout, response_stall, .. } = shared.config;
     let tick = (idle_timeout.min(response_stall) / 4).min(Duration::from_secs(10));

@@ -10,6 +10,7 @@
 mod activity;
 mod connection;
 mod framing;
+mod gathered;
 pub mod health;
 mod limits;
 pub mod metrics;

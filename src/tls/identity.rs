@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::ServerCertVerifier as _;
-use rustls::crypto::{CryptoProvider, aws_lc_rs};
+use rustls::crypto::{CryptoProvider, aws_lc_rs, ring};
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::sign::CertifiedKey;
@@ -114,9 +114,13 @@ pub fn issued_by(certificate: &Path, authority: &Path) -> Result<Option<String>,
     Ok(verdict.err().map(|error| error.to_string()))
 }
 
-/// The one cryptography provider of this program; never taken from a process-wide default.
+/// The one cryptography provider of this program; never taken from a process-wide default: aws-lc, with ring's ciphers,
+/// which take half the time on a processor that has VAES without AVX-512.
 pub(super) fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+    Arc::new(CryptoProvider {
+        cipher_suites: ring::DEFAULT_CIPHER_SUITES.to_vec(),
+        ..aws_lc_rs::default_provider()
+    })
 }
 
 /// All certificates of a PEM text, at least one.

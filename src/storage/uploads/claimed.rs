@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io::{self, IoSlice},
     os::unix::fs::{FileExt, MetadataExt},
     path::{Path, PathBuf},
 };
@@ -25,6 +25,9 @@ use crate::{
 /// Bytes written between two flushes: the last one is short then, so that a client that waits at most 30 s for the
 /// answer to its last request has it, and a full volume shows early.
 const FLUSH_EVERY: u64 = 64 << 20;
+
+/// Buffers of one call: the kernel's limit (`IOV_MAX`).
+const IO_SLICES: usize = 1024;
 
 const OMIT: Timespec = Timespec { tv_sec: 0, tv_nsec: rustix::fs::UTIME_OMIT };
 /// The file server's clock, not ours.
@@ -60,11 +63,28 @@ impl ClaimedUpload {
     pub fn write(&mut self, buffers: &[Bytes]) -> Result<(), StorageError> {
         for buffer in buffers {
             self.hasher.update(buffer);
-            self.file.write_all_at(buffer, self.offset).context("write", self.claim.path())?;
-            self.offset += buffer.len() as u64;
         }
+        self.write_at_offset(buffers).context("write", self.claim.path())?;
         if self.offset - self.flushed >= FLUSH_EVERY {
             self.flush()?;
+        }
+        Ok(())
+    }
+
+    /// Writes all buffers at the offset and moves it behind them: in one call, unless the kernel takes only a part.
+    fn write_at_offset(&mut self, buffers: &[Bytes]) -> io::Result<()> {
+        let mut written = 0;
+        if buffers.len() > 1 {
+            let slices: Vec<IoSlice<'_>> =
+                buffers.iter().take(IO_SLICES).map(|buffer| IoSlice::new(buffer)).collect();
+            written = rustix::io::retry_on_intr(|| rustix::io::pwritev(&self.file, &slices, self.offset))?;
+        }
+        for buffer in buffers {
+            let done = written.min(buffer.len());
+            written -= done;
+            self.offset += done as u64;
+            self.file.write_all_at(&buffer[done..], self.offset)?;
+            self.offset += (buffer.len() - done) as u64;
         }
         Ok(())
     }

@@ -52,6 +52,23 @@ fn the_files_of_a_dropped_claim_are_closed_before_it_is_given_back() {
 }
 
 #[test]
+fn many_buffers_are_written_in_their_order() {
+    let volume = volume();
+    let mut claimed = claim(&volume, &begin(&volume));
+    // More of them than the kernel takes in one call.
+    let buffers: Vec<Bytes> =
+        (0..2500_u32).map(|number| Bytes::from(vec![number as u8; number as usize % 7])).collect();
+    claimed.write(&buffers).unwrap();
+    claimed.write(&[]).unwrap();
+    claimed.write(&[Bytes::from_static(b"the end")]).unwrap();
+    let whole = [buffers.concat(), b"the end".to_vec()].concat();
+    assert_eq!(claimed.offset(), whole.len() as u64);
+    let path = claimed.claim.path().to_path_buf();
+    assert!(fs::read(path).unwrap() == whole);
+    commit(&volume, claimed, &whole).unwrap();
+}
+
+#[test]
 fn bytes_that_another_server_replaced_are_not_acknowledged() {
     let volume = volume();
     let upload = begin(&volume);

@@ -171,7 +171,7 @@ const OPTIONS: Options =
     Options::PTRACE_O_TRACESYSGOOD.union(Options::PTRACE_O_TRACECLONE).union(Options::PTRACE_O_EXITKILL);
 
 /// Calls that can come back with less than they were asked for.
-pub(crate) const TRANSFERS: &[&str] = &["read", "pread64", "write", "pwrite64"];
+pub(crate) const TRANSFERS: &[&str] = &["read", "pread64", "write", "pwrite64", "pwritev"];
 
 /// Calls whose outcome a file server may be asked for again when the reply was lost.
 const REPLIES_LOST: &[&str] = &["rename", "unlink", "mkdir", "linkat"];
@@ -260,6 +260,7 @@ impl Loop {
             }
             Some(Effect::Hang) => AtExit::Hang,
             Some(Effect::Short) => {
+                // Half of the bytes, or of the buffers.
                 registers.rdx = (registers.rdx / 2).max(1);
                 let _ = ptrace::setregs(thread, *registers);
                 AtExit::Nothing
