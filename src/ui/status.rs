@@ -27,7 +27,8 @@ struct StatusPage {
     uptime: String,
     volume: Volume,
     users: Option<usize>,
-    repositories: usize,
+    /// `None` when the volume does not say.
+    repositories: Option<usize>,
     certificate: Option<Certificate>,
     verification: Option<Verification>,
     damaged: Option<String>,
@@ -79,15 +80,15 @@ async fn page(ui: &Ui, viewer: &Viewer) -> Result<StatusPage, Failure> {
         (counters.reads_cut.load(Relaxed), ("answer", "answers"), "cut off because of damaged content"),
     ];
     let damaged = counters.damaged_found.load(Relaxed);
-    let findings = counters.verification_findings.load(Relaxed);
-    let completed = counters.verification_completed.load(Relaxed);
+    // A volume that does not answer is what this page is looked at for.
+    let (verification, catalogue) = tokio::join!(ui.registry.last_verification(), ui.registry.catalogue());
     Ok(StatusPage {
         frame: viewer.frame.clone(),
         version: env!("CARGO_PKG_VERSION"),
         started: Moment::of_system(ui.started),
         uptime: span(up),
         users: ui.authenticator.user_count(),
-        repositories: ui.registry.catalogue().await?.rows().len(),
+        repositories: catalogue.ok().map(|catalogue| catalogue.rows().len()),
         certificate: ui.config.certificate_ends.as_ref().and_then(|ends| ends()).map(|ends| {
             let left = ends.duration_since(now).ok();
             Certificate {
@@ -96,9 +97,9 @@ async fn page(ui: &Ui, viewer: &Viewer) -> Result<StatusPage, Failure> {
                 is_bad: left.is_none_or(|left| left < ENDS_SOON),
             }
         }),
-        verification: (completed > 0).then(|| Verification {
-            completed: Moment::of_milliseconds(completed.saturating_mul(1000)),
-            findings: (findings > 0).then(|| display::counted(findings, "finding", "findings")),
+        verification: verification.ok().flatten().map(|last| Verification {
+            completed: Moment::of_milliseconds(last.completed.saturating_mul(1000)),
+            findings: (last.findings > 0).then(|| display::counted(last.findings, "finding", "findings")),
         }),
         damaged: (damaged > 0).then(|| display::counted(damaged, "damaged blob was", "damaged blobs were")),
         troubles: troubles

@@ -14,7 +14,10 @@ use serde::{Deserialize, Serialize};
 use tokio_util::sync::CancellationToken;
 
 use super::{Options, Repairs, Report};
-use crate::{registry::Registry, storage::StorageError};
+use crate::{
+    registry::{Registry, RegistryError, blocking::Work},
+    storage::{Storage, StorageError},
+};
 
 /// When and how fast.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,18 +39,24 @@ const MARK_DEAD: Duration = Duration::from_secs(300);
 /// Longest time between two looks at whether a check is due.
 const LOOK_EVERY: Duration = Duration::from_secs(60);
 
-/// The last check.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct LastCheck {
+/// The last check by a server.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastCheck {
     /// When it ended, in seconds since 1970 by the file server's clock.
-    completed: i64,
-    findings: i64,
+    pub completed: i64,
+    /// What it found.
+    pub findings: i64,
     errors: usize,
     blobs: u64,
     bytes: u64,
 }
 
 impl Registry {
+    /// The last check that a server of the volume made of it.
+    pub async fn last_verification(&self) -> Result<Option<LastCheck>, RegistryError> {
+        self.storage(Work::Lookup, last_check).await
+    }
+
     /// Starts the thread that checks the volume by `schedule` until `shutdown`. It sets damaged blobs aside and
     /// mends nothing else; findings are logged.
     ///
@@ -61,6 +70,11 @@ impl Registry {
         let background = Background { registry: self.clone(), schedule, shutdown, told: BTreeSet::new() };
         thread::Builder::new().name("verification".to_owned()).spawn(move || background.run()).map(drop)
     }
+}
+
+fn last_check(storage: &Storage) -> Result<Option<LastCheck>, StorageError> {
+    let bytes = storage.read_note(RESULT)?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 struct Background {
@@ -98,7 +112,7 @@ impl Background {
     /// Makes a check if one is due and nobody else is at it.
     fn look(&mut self) -> Result<(), StorageError> {
         let storage = &self.registry.inner.storage;
-        if let Some(last) = self.last_check()? {
+        if let Some(last) = last_check(storage)? {
             self.publish(&last);
             if storage.note_age(RESULT)?.is_some_and(|age| age < self.schedule.interval) {
                 return Ok(());
@@ -116,11 +130,6 @@ impl Background {
         self.registry.inner.storage.write_note(RESULT, &bytes)?;
         self.publish(&last);
         Ok(())
-    }
-
-    fn last_check(&self) -> Result<Option<LastCheck>, StorageError> {
-        let bytes = self.registry.inner.storage.read_note(RESULT)?;
-        Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
     }
 
     fn check(&self) -> Result<Report, StorageError> {

@@ -18,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-pub use background::Schedule;
+pub use background::{LastCheck, Schedule};
 pub use finding::{Finding, FindingKind};
 pub use pace::{Phase, Progress};
 

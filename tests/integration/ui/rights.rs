@@ -241,7 +241,8 @@ async fn who_may_only_read_finds_no_buttons_and_is_refused() {
 
 #[tokio::test]
 async fn status_and_what_others_did_are_for_administrators() {
-    let (_sample, mut browser) = shared().await;
+    let (sample, mut browser) = shared().await;
+    let users = sample.directory.path().join("htpasswd");
     browser.sign_in("ana", "wrong", "/ui/").await;
     browser.sign_in("no-such-user-or-a-password", "wrong", "/ui/").await;
     browser.sign_in("ana", "secret-password", "/ui/").await;
@@ -262,4 +263,17 @@ async fn status_and_what_others_did_are_for_administrators() {
     for part in [env!("CARGO_PKG_VERSION"), "Certificate ends", "364 days", "No check of the whole volume"] {
         assert!(status.text.contains(part), "{part}");
     }
+    // What another server checked, and whatever the volume does not say.
+    let private = sample.directory.path().join("volume/docker/registry/v2/.pakhuis");
+    let last = r#"{"completed":1795000000,"findings":2,"errors":0,"blobs":1,"bytes":1}"#;
+    std::fs::write(private.join("verification.json"), last).unwrap();
+    let status = browser.get("/ui/status").await.text;
+    assert!(status.contains("2026-11-18") && status.contains("2 findings"), "{status}");
+    // There may be none yet.
+    let _ = std::fs::remove_dir_all(private.join("journal"));
+    std::os::unix::fs::symlink("journal", private.join("journal")).unwrap();
+    let mut other = Browser::new(pages_of(&sample.other_server(), rules(&users)));
+    other.sign_in("root", "secret-password", "/ui/").await;
+    let status = other.get("/ui/status").await;
+    assert!(status.status == StatusCode::OK && status.text.contains("not known"), "{}", status.text);
 }
