@@ -85,6 +85,7 @@ impl Default for Config {
     /// With a session key nobody knows, so that forgetting to set one is not a hole: sessions end on restart.
     fn default() -> Self {
         let mut session_key = [0; 32];
+        // Without random bytes there is no secret to be had, and no server: Linux always has them.
         getrandom::fill(&mut session_key).expect("the operating system has random bytes");
         Self {
             external_host: None,

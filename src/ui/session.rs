@@ -159,7 +159,10 @@ impl Sealer {
     }
 
     fn mac(&self, purpose: &[u8], parts: &[&[u8]]) -> [u8; SEAL] {
-        let mut mac = Hmac::<Sha256>::new_from_slice(&self.key).expect("HMAC takes a key of any length");
+        // A key is as long as a block, a shorter one is filled up with zeros (RFC 2104, section 2).
+        let mut key = [0; 64];
+        key[..32].copy_from_slice(&self.key);
+        let mut mac = Hmac::<Sha256>::new(&key.into());
         // The purpose keeps a token of one kind from passing for another.
         mac.update(b"pakhuis ");
         mac.update(purpose);
@@ -215,6 +218,14 @@ mod tests {
     fn a_token_is_good_on_every_server_with_the_key() {
         assert_eq!(opened(&token(), now()).unwrap().user, "ana");
         assert_eq!(Sealer::new([2; 32]).open(&token(), now(), |_| Some(STAMP)), None);
+    }
+
+    #[test]
+    fn the_seal_is_hmac_with_the_key_as_it_is() {
+        let mut mac = Hmac::<Sha256>::new_from_slice(&[1; 32]).unwrap();
+        mac.update(b"pakhuis sign-in form\0cookie");
+        let expected = BASE64.encode(mac.finalize().into_bytes());
+        assert_eq!(sealer().sign_in_token("cookie"), expected);
     }
 
     #[test]
