@@ -42,6 +42,34 @@ async fn a_page_reads_no_manifest_and_no_blob_that_it_has_a_summary_for() {
 }
 
 #[tokio::test]
+async fn a_page_after_a_tag_was_moved_reads_no_manifest_either() {
+    let sample = Sample::stored().await;
+    let (old, new) = (
+        sample.image("team/app", Some("v1"), "amd64", "v1", json!({})).await,
+        sample.image("team/app", Some("v1"), "amd64", "v2", json!({})).await,
+    );
+    let name: RepositoryName = "team/app".parse().unwrap();
+    let mut bytes = Vec::new();
+    for descriptor in [&old, &new] {
+        let digest = Reference::Digest(descriptor["digest"].as_str().unwrap().parse().unwrap());
+        bytes.push(sample.registry.manifest(&name, &digest).await.unwrap().bytes);
+    }
+    let mut browser = Browser::new(pages(&sample.registry, None));
+    for path in ["/ui/", "/ui/r/team/app"] {
+        browser.get(path).await;
+    }
+    let tag = Reference::Tag("v1".parse().unwrap());
+    for round in 0..6 {
+        sample.registry.put_manifest(&name, &tag, &[], None, bytes[round % 2].clone()).await.unwrap();
+        let before = sample.registry.content_reads();
+        for path in ["/ui/r/team/app", "/ui/", "/ui/r/team/app:v1"] {
+            browser.get(path).await;
+            assert_eq!(sample.registry.content_reads(), before, "{path} in round {round}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn summaries_that_are_lost_or_damaged_are_made_again() {
     let sample = Sample::stored().await;
     Sample::settle(&sample.registry).await;
