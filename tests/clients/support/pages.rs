@@ -19,12 +19,17 @@ pub(crate) fn client() -> Client {
 
 /// Signs in on the page, and gives the cookie of the session.
 pub(crate) async fn sign_in(client: &Client, server: &TestServer) -> String {
+    sign_in_as(client, server, server.username()).await
+}
+
+/// The same as another user with the same password.
+pub(crate) async fn sign_in_as(client: &Client, server: &TestServer, user: &str) -> String {
     let form = client.get(format!("{}/ui/login", server.url())).send().await.unwrap();
     let first = form.headers()["set-cookie"].to_str().unwrap().split(';').next().unwrap().to_owned();
     let text = form.text().await.unwrap();
     let token = text.split("name=\"token\" value=\"").nth(1).unwrap().split('"').next().unwrap();
     let encode = |text: &str| text.replace(' ', "+");
-    let body = format!("username={}&password={}&token={token}", server.username(), encode(server.password()));
+    let body = format!("username={user}&password={}&token={token}", encode(server.password()));
     let answer = client
         .post(format!("{}/ui/login", server.url()))
         .header("cookie", first)
