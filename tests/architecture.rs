@@ -140,7 +140,7 @@ fn api_and_ui_touch_no_storage_and_not_each_other() {
 
 #[test]
 fn only_the_command_line_reads_the_configuration() {
-    for room in ["tls", "observability", "server"] {
+    for room in ["tls", "http_client.rs", "observability", "server"] {
         forbid_rooms(
             room,
             &["config::Config", "cli", "registry", "storage", "api", "ui"],

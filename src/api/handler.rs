@@ -64,6 +64,7 @@ fn asked(route: &Route, uri: &Uri) -> Asked {
     };
     Asked {
         route: route.name(),
+        template: route.template(),
         repository: repository.map(|name| Arc::from(name.as_str())),
         reference: reference.map(Arc::from),
         mounted_from: mounted_from.map(Arc::from),

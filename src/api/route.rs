@@ -157,6 +157,28 @@ impl Route {
         }
     }
 
+    /// The path, with words in place of what varies: names a span.
+    pub(super) fn template(&self) -> &'static str {
+        match self {
+            Self::Ping | Self::Preflight => "/v2/",
+            Self::Catalog => "/v2/_catalog",
+            Self::HeadBlob { .. } | Self::GetBlob { .. } | Self::DeleteBlob { .. } => {
+                "/v2/{name}/blobs/{digest}"
+            }
+            Self::StartUpload { .. } => "/v2/{name}/blobs/uploads/",
+            Self::UploadStatus { .. }
+            | Self::PatchUpload { .. }
+            | Self::PutUpload { .. }
+            | Self::CancelUpload { .. } => "/v2/{name}/blobs/uploads/{upload}",
+            Self::HeadManifest { .. }
+            | Self::GetManifest { .. }
+            | Self::PutManifest { .. }
+            | Self::DeleteManifest { .. } => "/v2/{name}/manifests/{reference}",
+            Self::ListTags { .. } => "/v2/{name}/tags/list",
+            Self::ListReferrers { .. } => "/v2/{name}/referrers/{digest}",
+        }
+    }
+
     /// The repository it is about, and the tag or digest in its path.
     pub(super) fn subject(&self) -> (Option<&RepositoryName>, Option<String>) {
         let reference = match self {

@@ -22,7 +22,7 @@ pub use credentials::{Credentials, InvalidCredentials};
 pub use password::{Password, PasswordRule};
 pub use password_hash::{HashError, PasswordHash};
 pub use policy::{Access, Decision, Policy};
-pub use remote_address::RemoteAddress;
+pub use remote_address::{RemoteAddress, TrustedPeer};
 pub use user_name::{InvalidUserName, UserName};
 pub use verifier::{Authenticator, ChangeError, OpenError, Place, SignIns};
 

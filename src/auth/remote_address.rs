@@ -1,4 +1,4 @@
-//! The address a request came from.
+//! The address a request came from, and whether somebody stands in between who is believed.
 
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -19,6 +19,11 @@ impl RemoteAddress {
         }
     }
 }
+
+/// The peer of the connection is a proxy that is believed in what it says of its clients; put into the extensions of its
+/// requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrustedPeer;
 
 #[cfg(test)]
 mod tests {

@@ -95,6 +95,9 @@ impl Serve {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let config = self.settings.clone().load()?;
         observability::init(&config.log)?;
+        if let Some(traces) = &config.traces {
+            observability::traces::start(traces).context("traces cannot be sent")?;
+        }
         // Before there are threads that could open something else.
         let inherited = server::supervisor::inherited_listener().context("the socket handed over")?;
         if let Some(limit) = server::raise_open_file_limit() {
@@ -102,6 +105,7 @@ impl Serve {
         }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let served = runtime.block_on(serve(config, self.settings, inherited, self.address_file.as_deref()));
+        observability::traces::flush(LAST_SPANS);
         observability::flush_audit(LAST_LINES);
         served?;
         // A call that hangs on the volume must not keep the process: what was acknowledged is on the volume.
@@ -112,6 +116,9 @@ impl Serve {
 
 /// How long the last lines of the journal, and those of the audit log, are waited for at the end.
 const LAST_LINES: Duration = Duration::from_secs(5);
+
+/// How long the collector is waited for at the end.
+const LAST_SPANS: Duration = Duration::from_secs(3);
 
 async fn serve(
     config: Config,

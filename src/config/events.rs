@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, path::PathBuf, time::Duration};
 use super::{
     ConfigError, ConfigFile,
     file::TargetSection,
-    settings::{Layers, parse_duration},
+    settings::{Layers, http_url, parse_duration, shown},
 };
 use crate::events::{Config, Target};
 
@@ -35,13 +35,6 @@ pub(super) fn events(layers: &mut Layers<'_>, file: &ConfigFile) -> Result<Optio
     Ok(Some(Config { queue, targets }))
 }
 
-/// A URL without what may be a secret in it: many receivers take a token as a parameter.
-fn shown(url: &http::Uri) -> String {
-    let authority = url.authority().map_or("", http::uri::Authority::as_str);
-    let parameters = if url.query().is_some() { "?..." } else { "" };
-    format!("{}://{authority}{}{parameters}", url.scheme_str().unwrap_or_default(), url.path())
-}
-
 fn wrong(key: &'static str, value: &str, expected: &'static str) -> ConfigError {
     ConfigError::Value { key, origin: "file".to_owned(), value: value.to_owned(), expected }
 }
@@ -52,16 +45,9 @@ fn target(layers: &Layers<'_>, section: &TargetSection) -> Result<Target, Config
     if name.is_empty() || !name.chars().all(plain) {
         return Err(wrong("events.target.name", name, "name of letters, digits, - and _"));
     }
-    let url: http::Uri = section
-        .url
-        .parse()
-        .ok()
-        .filter(|url: &http::Uri| matches!(url.scheme_str(), Some("http" | "https")))
-        // A password there would stand in the log and in the list of settings.
-        .filter(|url| url.authority().is_some_and(|authority| !authority.as_str().contains('@')))
-        .ok_or_else(|| {
-            wrong("events.target.url", name, "target with an http or https URL without a user in it")
-        })?;
+    let url = http_url(&section.url).ok_or_else(|| {
+        wrong("events.target.url", name, "target with an http or https URL without a user in it")
+    })?;
     let actions = section.actions.clone().unwrap_or_else(|| vec!["push".to_owned(), "delete".to_owned()]);
     let actions = actions.iter().map(|action| {
         action

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use super::ConfigError;
 
 /// A configuration file. `config/pakhuis.toml` shows every key.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[expect(missing_docs, reason = "the sections are described in config/pakhuis.toml")]
 pub struct ConfigFile {
@@ -21,6 +21,7 @@ pub struct ConfigFile {
     pub verification: VerificationSection,
     pub log: LogSection,
     pub events: EventsSection,
+    pub traces: TracesSection,
 }
 
 /// `[server]`
@@ -146,6 +147,17 @@ pub struct TargetSection {
     pub timeout: Option<String>,
     pub longest_pause: Option<String>,
     pub give_up: Option<String>,
+}
+
+/// `[traces]`
+#[derive(Clone, Debug, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TracesSection {
+    pub endpoint: Option<String>,
+    pub ca_certificate: Option<PathBuf>,
+    pub headers_file: Option<PathBuf>,
+    pub sample_ratio: Option<f64>,
+    pub service_name: Option<String>,
 }
 
 impl ConfigFile {

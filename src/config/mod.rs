@@ -7,6 +7,7 @@ mod events;
 mod file;
 mod sections;
 mod settings;
+mod traces;
 
 use std::{
     net::SocketAddr,
@@ -97,6 +98,8 @@ pub struct Config {
     pub ca_certificate: Option<PathBuf>,
     /// Who is told what happens, if anybody.
     pub events: Option<crate::events::Config>,
+    /// Where traces go, if anywhere.
+    pub traces: Option<observability::traces::Config>,
     /// What to log and how.
     pub log: observability::Config,
     /// Every setting as it is in force, with its source.
@@ -174,6 +177,7 @@ impl Config {
             ),
             ca_certificate: layers.optional_path("ui.ca_certificate", file.ui.ca_certificate.clone()),
             events: events::events(layers, file)?,
+            traces: traces::traces(layers, file)?,
             log,
             settings: Vec::new(),
         })

@@ -60,19 +60,23 @@ impl<'a> Layers<'a> {
         variable: &'static str,
         file: Option<String>,
     ) -> Option<(String, Source)> {
-        let environment =
-            || (self.environment)(variable).filter(|value| !variable.is_empty() && !value.is_empty());
-        let picked = flag
-            .map(|value| (value, Source::Flag))
-            .or_else(|| environment().map(|value| (value, Source::Environment(variable))))
-            .or_else(|| file.map(|value| (value, Source::File)));
+        let picked = flag.map(|value| (value, Source::Flag)).or_else(|| self.unshown(variable, file));
         if let Some((value, source)) = &picked {
             self.record(key, value.clone(), source.clone());
         }
         picked
     }
 
-    fn record(&mut self, key: &'static str, value: String, source: Source) {
+    /// What the environment or the file says, not recorded: there may be a secret in it.
+    pub(super) fn unshown(&self, variable: &'static str, file: Option<String>) -> Option<(String, Source)> {
+        let environment =
+            || (self.environment)(variable).filter(|value| !variable.is_empty() && !value.is_empty());
+        environment()
+            .map(|value| (value, Source::Environment(variable)))
+            .or_else(|| file.map(|value| (value, Source::File)))
+    }
+
+    pub(super) fn record(&mut self, key: &'static str, value: String, source: Source) {
         self.settings.push(Setting { key, value, source });
     }
 
@@ -288,6 +292,21 @@ fn parse_bytes(text: &str) -> Option<u64> {
         _ => return None,
     };
     number.checked_mul(unit)
+}
+
+/// The URL of a service that is told something.
+pub(super) fn http_url(text: &str) -> Option<http::Uri> {
+    let url: http::Uri = text.parse().ok()?;
+    // A password there would stand in the log and in the list of settings.
+    let without_user = !url.authority()?.as_str().contains('@');
+    (matches!(url.scheme_str(), Some("http" | "https")) && without_user).then_some(url)
+}
+
+/// Such a URL without what may be a secret in it: many receivers take a token as a parameter.
+pub(super) fn shown(url: &http::Uri) -> String {
+    let authority = url.authority().map_or("", http::uri::Authority::as_str);
+    let parameters = if url.query().is_some() { "?..." } else { "" };
+    format!("{}://{authority}{}{parameters}", url.scheme_str().unwrap_or_default(), url.path())
 }
 
 /// `60s`, `5m`, `12h`, `7d`.

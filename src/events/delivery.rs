@@ -4,8 +4,8 @@ use std::{fmt, io, thread, time::Duration};
 
 use super::{
     Target,
-    http_client::{Client, SendError},
     queue::Queue,
+    sending::{SendError, Sender},
 };
 use crate::observability::traffic;
 
@@ -21,7 +21,7 @@ pub(super) fn run(target: &Target, queue: &Queue) {
         tracing::error!(target = target.name, "no events are sent: there is no runtime to be had");
         return;
     };
-    let mut client = Client::new(target.clone());
+    let mut sender = Sender::new(target.clone());
     let mut failures = Failures::default();
     loop {
         let (number, event) = queue.oldest();
@@ -38,7 +38,7 @@ pub(super) fn run(target: &Target, queue: &Queue) {
                 continue;
             }
         };
-        match runtime.block_on(client.send(&bytes)) {
+        match runtime.block_on(sender.send(&bytes)) {
             Ok(()) => {
                 failures.end(target);
                 traffic().sent_event();

@@ -8,9 +8,9 @@
 
 mod delivery;
 mod envelope;
-mod http_client;
 mod layer;
 mod queue;
+mod sending;
 
 use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 

@@ -18,6 +18,8 @@ pub struct AuthenticatedUser(pub Arc<str>);
 pub struct Asked {
     /// One of a few words: a label of the metrics.
     pub route: &'static str,
+    /// The path with words in place of what varies; a span is named by it. Empty where there is no such path.
+    pub template: &'static str,
     /// The repository, if the request is about one.
     pub repository: Option<Arc<str>>,
     /// Tag or digest, as in the path.

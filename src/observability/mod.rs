@@ -1,12 +1,13 @@
-//! What the server says about itself: log lines on stderr, the audit log, and counters for `/metrics`.
+//! What the server says about itself: log lines on stderr, the audit log, counters for `/metrics`, and traces.
 //!
-//! Never logged: the `Authorization` header, cookies, bodies, and query strings (of a request only its method
+//! Never told: the `Authorization` header, cookies, bodies, and query strings (of a request only its method
 //! and path are). A user's name is logged once the user has proven to be it; a name that failed to only when there
 //! is such a user, since people type passwords there.
 
 pub mod audit;
 mod facts;
 pub mod request_log;
+pub mod traces;
 mod traffic;
 
 use std::{fmt, io::IsTerminal, str::FromStr, sync::OnceLock, time::Duration};

@@ -22,6 +22,7 @@ use uuid::Uuid;
 
 use super::{
     Asked, AuthenticatedUser, Cause, Held, ReceivedBytes, audit,
+    traces::{self, RequestTrace},
     traffic::{Ended, traffic},
 };
 use crate::auth::RemoteAddress;
@@ -42,9 +43,13 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
     let id = Uuid::new_v4();
     request.extensions_mut().insert(RequestId(id));
     let span = tracing::info_span!("request", %id);
-    let mut line = LogLine::new(&request, span.clone());
+    let mut line = LogLine::new(&request, id, span.clone());
     request.extensions_mut().insert(line.received.clone());
-    let mut response = next.run(request).instrument(span).await;
+    let answer = next.run(request).instrument(span);
+    let mut response = match &line.trace {
+        Some(trace) => trace.within(answer).await,
+        None => answer.await,
+    };
 
     line.status = Some(response.status());
     line.user = response.extensions().get().map(|AuthenticatedUser(user)| Arc::clone(user));
@@ -81,13 +86,17 @@ struct LogLine {
     length: Option<u64>,
     bytes: u64,
     whole: bool,
+    trace: Option<RequestTrace>,
 }
 
 impl LogLine {
-    fn new(request: &Request, span: Span) -> Self {
+    fn new(request: &Request, id: Uuid, span: Span) -> Self {
         traffic().begin();
+        // What an orchestrator and a monitor ask every few seconds is no trace that anybody looks for.
+        let is_shown = !is_probe(request.uri().path());
         Self {
             span,
+            trace: is_shown.then(|| traces::begin(request, id)).flatten(),
             start: Instant::now(),
             method: request.method().clone(),
             path: request.uri().path().to_owned(),
@@ -116,6 +125,10 @@ impl LogLine {
     }
 }
 
+fn is_probe(path: &str) -> bool {
+    matches!(path, "/healthz" | "/readyz" | "/metrics")
+}
+
 impl LogLine {
     /// A label of the metrics; what no handler named is told by its path.
     fn route(&self) -> &'static str {
@@ -129,18 +142,39 @@ impl LogLine {
         }
     }
 
-    fn count(&self) {
-        // The methods there are routes for; anything else a stranger may invent.
+    /// Those there are routes for; anything else a stranger may invent.
+    fn known_method(&self) -> Option<&'static str> {
         let known = ["GET", "HEAD", "PUT", "POST", "PATCH", "DELETE", "OPTIONS"];
-        let method = known.into_iter().find(|known| *known == self.method.as_str()).unwrap_or("other");
+        known.into_iter().find(|known| *known == self.method.as_str())
+    }
+
+    fn count(&self) {
         traffic().end(&Ended {
             route: self.route(),
-            method,
+            method: self.known_method().unwrap_or("other"),
             status: self.status.map_or(CLIENT_GONE, |status| status.as_u16()),
             received: self.received.get(),
             sent: self.bytes,
             time: self.start.elapsed(),
             code: self.cause.as_ref().map(|cause| cause.code),
+        });
+    }
+
+    fn end_trace(&self) {
+        let Some(trace) = &self.trace else { return };
+        let asked = self.asked.as_ref();
+        let route = asked.map(|asked| asked.template).filter(|template| !template.is_empty());
+        trace.end(&traces::Ended {
+            method: self.known_method().unwrap_or("_OTHER"),
+            route: route.or_else(|| (self.route() == "ui").then_some("/ui/{page}")),
+            status: self.status.map(|status| status.as_u16()),
+            received: self.received.get(),
+            sent: self.bytes,
+            user: self.user.as_deref(),
+            repository: asked.and_then(|asked| asked.repository.as_deref()),
+            reference: asked.and_then(|asked| asked.reference.as_deref()),
+            code: self.cause.as_ref().map(|cause| cause.code),
+            outcome: self.outcome(),
         });
     }
 
@@ -176,6 +210,7 @@ impl Drop for LogLine {
         let _entered = self.span.enter();
         self.count();
         self.record();
+        self.end_trace();
         let milliseconds = u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX);
         // One macro call a level: the level of an event is part of its type.
         macro_rules! write_line {
@@ -193,6 +228,7 @@ impl Drop for LogLine {
                     user = self.user.as_deref(),
                     repository = self.asked.as_ref().and_then(|asked| asked.repository.as_deref()),
                     cause = self.cause.as_ref().map(|cause| &*cause.text),
+                    trace = self.trace.as_ref().map(RequestTrace::id),
                     outcome = self.outcome(),
                     "request"
                 )
@@ -200,9 +236,7 @@ impl Drop for LogLine {
         }
         match self.status {
             Some(status) if status.is_server_error() => write_line!(tracing::Level::WARN),
-            _ if matches!(self.path.as_str(), "/healthz" | "/readyz" | "/metrics") => {
-                write_line!(tracing::Level::DEBUG);
-            }
+            _ if is_probe(&self.path) => write_line!(tracing::Level::DEBUG),
             _ => write_line!(tracing::Level::INFO),
         }
     }
@@ -224,7 +258,7 @@ impl http_body::Body for LoggedBody {
     ) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
         let this = &mut *self;
         // What a body does late, such as reading a blob, still belongs to its request.
-        let entered = this.line.span.enter();
+        let entered = (this.line.span.enter(), this.line.trace.as_ref().map(RequestTrace::enter));
         let frame = ready!(Pin::new(&mut this.inner).poll_frame(cx));
         drop(entered);
         match &frame {

@@ -56,6 +56,8 @@ pub struct Traffic {
     pub events_waiting: AtomicU64,
     events_sent: Counter,
     events_dead: Counter,
+    spans_sent: Counter,
+    spans_lost: Counter,
 }
 
 /// What is followed while the server runs.
@@ -127,6 +129,8 @@ impl Traffic {
             events_waiting: AtomicU64::new(0),
             events_sent: Counter::default(),
             events_dead: Counter::default(),
+            spans_sent: Counter::default(),
+            spans_lost: Counter::default(),
         }
     }
 
@@ -166,6 +170,12 @@ impl Traffic {
             "events_lost",
             "Events that could not be put into the queue",
             self.events_lost.clone(),
+        );
+        metrics.register("spans_sent", "Spans that the collector took", self.spans_sent.clone());
+        metrics.register(
+            "spans_lost",
+            "Spans that the collector did not take, or that had no room to wait for it",
+            self.spans_lost.clone(),
         );
     }
 
@@ -227,5 +237,13 @@ impl Traffic {
     /// A target will not get an event.
     pub fn dead_event(&self) {
         self.events_dead.inc();
+    }
+
+    pub(super) fn sent_spans(&self, count: u64) {
+        self.spans_sent.inc_by(count);
+    }
+
+    pub(super) fn lost_spans(&self, count: u64) {
+        self.spans_lost.inc_by(count);
     }
 }

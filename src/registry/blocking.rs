@@ -13,6 +13,7 @@ use tokio::{
 };
 
 use super::{RegistryError, job_queue::JobQueue, volume_watch::VolumeWatch};
+use crate::observability::traces;
 
 /// Places for calls on the volume, by kind, so that slow transfers do not keep out the look-ups of others.
 #[derive(Clone)]
@@ -33,6 +34,17 @@ pub(super) enum Work {
     Read,
     /// A block of an upload, or its commit.
     Write,
+}
+
+impl Work {
+    /// Names a span.
+    fn name(self) -> &'static str {
+        match self {
+            Self::Lookup => "volume lookup",
+            Self::Read => "volume read",
+            Self::Write => "volume write",
+        }
+    }
 }
 
 /// The places for one kind of work, and the threads that do it.
@@ -110,6 +122,7 @@ impl Blocking {
             Work::Write => &self.writes,
         };
         let (lane, deadline, watch) = (lane.clone(), self.deadline, self.watch.clone());
+        let traced = traces::volume_call(work.name());
         let started = if watch.is_hung() {
             watch.note_refused_hung();
             Err(None)
@@ -120,6 +133,7 @@ impl Blocking {
             }
         };
         async move {
+            let _traced = traced;
             let receiver = match started {
                 Ok(receiver) => receiver,
                 Err(None) => return Err(RegistryError::Unavailable(deadline)),

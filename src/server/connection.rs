@@ -31,6 +31,7 @@ use super::{
     gathered::GatheredStream,
     stream::{GuardedStream, drain},
 };
+use crate::auth::TrustedPeer;
 
 /// First byte of a TLS record that carries a handshake (RFC 8446 section 5.1).
 const TLS_HANDSHAKE: u8 = 0x16;
@@ -243,8 +244,12 @@ fn service(
     hyper::service::service_fn(move |request: Request<Incoming>| {
         let running = activity.begin();
         let mut request = request.map(Body::new);
-        let remote = limits.get().client(peer, request.headers());
+        let limits = limits.get();
+        let remote = limits.client(peer, request.headers());
         request.extensions_mut().insert(remote);
+        if limits.trusts(peer) {
+            request.extensions_mut().insert(TrustedPeer);
+        }
         let last = (request.version() < Version::HTTP_2).then(|| shutdown.clone());
         // What changes something is seen to its end when the client goes away in the middle: the volume is changed by then,
         // and the log, the audit and the events have to say so.

@@ -19,7 +19,7 @@ use reqwest::Method;
 use serde_json::Value;
 use sha2::Sha256;
 
-use super::served::{PASSWORD, Served, wait_for};
+use super::served::{PASSWORD, Served, free_address, serve_router, wait_for};
 use crate::ui::Browser;
 
 const SECRET: &str = "hush, a shared secret";
@@ -41,21 +41,13 @@ impl Receiver {
         let router = Router::new().route("/hook", post(take)).with_state(self.clone());
         tokio::spawn(async move {
             let listener = tokio::net::TcpListener::bind(address).await.unwrap();
-            axum_serve(listener, router).await;
+            serve_router(listener, router).await;
         })
     }
 
     fn got(&self) -> Vec<Value> {
         self.got.lock().unwrap().clone()
     }
-}
-
-/// A server of the test's own over hyper: the crate has no other.
-async fn axum_serve(listener: tokio::net::TcpListener, router: Router) {
-    let shutdown = tokio_util::sync::CancellationToken::new();
-    let _ended = shutdown.clone().drop_guard();
-    let config = pakhuis::server::Config { drain_deadline: Duration::ZERO, ..Default::default() };
-    pakhuis::server::serve(listener, None, router, config, shutdown).await.unwrap();
 }
 
 async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes) -> StatusCode {
@@ -73,10 +65,6 @@ async fn take(State(receiver): State<Receiver>, headers: HeaderMap, body: Bytes)
         receiver.got.lock().unwrap().push(event.clone());
     }
     status
-}
-
-fn free_address() -> SocketAddr {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 fn configuration(directory: &std::path::Path, targets: &[(&str, SocketAddr, &str)]) -> String {

@@ -6,3 +6,4 @@ mod observed;
 mod reload;
 mod served;
 mod supervisor;
+mod traces;

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     time::{Duration, Instant},
@@ -147,4 +148,17 @@ fn write_configuration(directory: &Path, configuration: &str) {
     let path = directory.join("pakhuis.toml");
     fs::write(path.with_extension("new"), text).unwrap();
     fs::rename(path.with_extension("new"), path).unwrap();
+}
+
+/// A server of the test's own over hyper: the crate has no other.
+pub(super) async fn serve_router(listener: tokio::net::TcpListener, router: axum::Router) {
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let _ended = shutdown.clone().drop_guard();
+    let config = pakhuis::server::Config { drain_deadline: Duration::ZERO, ..Default::default() };
+    pakhuis::server::serve(listener, None, router, config, shutdown).await.unwrap();
+}
+
+/// A port that nobody listens on.
+pub(super) fn free_address() -> SocketAddr {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
