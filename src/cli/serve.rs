@@ -147,11 +147,18 @@ async fn serve(
         events: config.events.clone(),
     };
     running.follow(shutdown.clone())?;
+    follow_users(authenticator.clone(), shutdown.clone());
     let metrics = metrics::metrics(registry.clone(), authenticator.clone(), certificates.tls.clone());
-    serve_metrics(&config, metrics, &shutdown).await?;
+    let health = health::router(readiness(registry.clone(), certificates.tls.clone()), shutdown.clone());
+    // To the end of the drain: a monitor shall not take a server that is being replaced for one that is lost.
+    let ended = CancellationToken::new();
+    serve_metrics(&config, metrics, health.clone(), &ended).await?;
+    let _ended = ended.drop_guard();
     let journal = tokio::spawn(registry.clone().keep_journal(shutdown.clone()));
     let access = (authenticator, policy);
-    let application = application(&config, registry, access, &certificates, address.port(), &shutdown)?;
+    let events = config.events.as_ref().map(page_events::start).transpose()?;
+    let application =
+        application(&config, registry, access, &certificates, events.clone(), address.port(), health)?;
     let tls = certificates.tls.clone().map(|certificate| {
         let told = |taken| traffic().reloaded(Followed::Certificate, taken);
         tokio::spawn(certificate.clone().watch(shutdown.clone(), told));
@@ -165,6 +172,9 @@ async fn serve(
     server::serve(listener, tls, application, config.server, shutdown).await?;
     // An idle server ends before it could be told.
     let _ = supervised.await;
+    if let Some(events) = events {
+        events.flush(LAST_LINES).await;
+    }
     // Its last second; a volume that hangs does not keep the process.
     let _ = tokio::time::timeout(LAST_LINES, journal).await;
     Ok(())
@@ -208,18 +218,25 @@ async fn registry(config: &Config, shutdown: &CancellationToken) -> anyhow::Resu
     Ok(registry)
 }
 
-/// Serves the metrics on their own address, if they have one.
+/// Follows the htpasswd file.
+fn follow_users(authenticator: Authenticator, shutdown: CancellationToken) {
+    let told = |taken| traffic().reloaded(Followed::Users, taken);
+    tokio::spawn(async move { authenticator.watch(shutdown, told).await });
+}
+
+/// Serves the metrics on their own address, if they have one, and how the server is.
 async fn serve_metrics(
     config: &Config,
     metrics: prometheus_client::registry::Registry,
-    shutdown: &CancellationToken,
+    health: Router,
+    ended: &CancellationToken,
 ) -> anyhow::Result<()> {
     let Some(address) = config.metrics_listen else { return Ok(()) };
     let listener = TcpListener::bind(address)
         .await
         .with_context(|| format!("cannot listen on {address} (metrics.listen)"))?;
-    let routes = server::metrics::router(Arc::new(metrics));
-    tokio::spawn(server::serve(listener, None, routes, config.server.clone(), shutdown.clone()));
+    let routes = server::metrics::router(Arc::new(metrics)).merge(health);
+    tokio::spawn(server::serve(listener, None, routes, config.server.clone(), ended.clone()));
     Ok(())
 }
 
@@ -229,25 +246,21 @@ fn application(
     registry: Registry,
     (authenticator, policy): (Authenticator, Policy),
     certificates: &ServedCertificates,
+    events: Option<events::Events>,
     port: u16,
-    shutdown: &CancellationToken,
+    health: Router,
 ) -> anyhow::Result<Router> {
-    let (watched, until) = (authenticator.clone(), shutdown.clone());
-    let told = |taken| traffic().reloaded(Followed::Users, taken);
-    tokio::spawn(async move { watched.watch(until, told).await });
-    let readiness = readiness(registry.clone(), certificates.tls.clone());
     let api = api::router(ApiState {
         registry: registry.clone(),
         authenticator: authenticator.clone(),
         policy: policy.clone(),
         limits: Arc::new(config.api.clone()),
     });
-    let events = config.events.as_ref().map(page_events::start).transpose()?;
     let api = match &events {
         None => api,
         Some(events) => api.layer(axum::middleware::from_fn_with_state(events.clone(), events::layer)),
     };
-    let mut routes = api.merge(health::router(readiness, shutdown.clone()));
+    let mut routes = api.merge(health);
     if config.ui_enabled {
         let mut ui = ui_config(config, certificates, port, session_key(&registry))?;
         ui.tell_deletion = events.map(page_events::teller);

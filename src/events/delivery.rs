@@ -31,6 +31,10 @@ pub(super) fn run(target: &Target, queue: &Queue) {
                 give_up(target, queue, number, "its file is gone");
                 continue;
             }
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                give_up(target, queue, number, "only a part of it is there");
+                continue;
+            }
             // Too many open files, a disk that is away: the next one could not be read either.
             Err(error) => {
                 failures.count(target, &format!("cannot read the queue: {error}"));

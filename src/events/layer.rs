@@ -16,7 +16,7 @@ use crate::{
     observability::{Asked, AuthenticatedUser, ReceivedBytes, request_log::RequestId},
 };
 
-/// Middleware: puts what a request did into the queue, and only then lets its answer out.
+/// Middleware: puts what a request did into the queue, and only then lets its answer out, but that of a pull.
 pub async fn layer(State(events): State<Events>, request: Request, next: Next) -> Response {
     let (parts, body) = request.into_parts();
     let seen = Seen::of(&parts);
@@ -108,7 +108,9 @@ impl Seen {
             source: Source { addr: self.record.host.clone(), ..Source::default() },
             is_blob,
         };
-        let tags = headers.get_all("oci-tag").iter().filter_map(|tag| tag.to_str().ok());
+        // The tag in the path, and those that were asked for by `?tag=`.
+        let more = headers.get_all("oci-tag").iter().filter_map(|tag| tag.to_str().ok());
+        let tags = tag.into_iter().chain(more.filter(|more| tag != Some(*more)));
         let tagged: Vec<Event> =
             tags.map(|tag| event(Content { tag: Some(tag.to_owned()), ..content.clone() })).collect();
         if tagged.is_empty() { vec![event(content)] } else { tagged }

@@ -1,7 +1,9 @@
 //! Webhooks: what happened in the registry, told to other services in CNCF Distribution's envelope.
 //!
 //! An event is on disk, in [`queue`], before the request that caused it is answered, and stays there until its target
-//! took it: so each event arrives once or more, also over a restart. One thread a target ([`delivery`]) sends them one
+//! took it: so each event arrives once or more, also over a restart. A pull is different: it is told soon after it was
+//! answered, since nobody waits for a disk to read, and its event may be lost when the power goes. Requests that come one
+//! after the other are told in that order; of two at the same time either may come first. One thread a target ([`delivery`]) sends them one
 //! after the other, in the order in which they were caused, which makes the order of a repository right as well. An
 //! event that a target refuses for good, or that has waited too long, becomes a dead letter: a file beside the queue.
 //! The queue belongs to one server and lies on its own disk, never on the volume of the images.
@@ -11,14 +13,14 @@ mod envelope;
 mod layer;
 mod queue;
 mod sending;
+mod writer;
 
 use std::{io, path::PathBuf, sync::Arc, thread, time::Duration};
 
 pub use envelope::{Action, Actor, Content, Event};
 pub use layer::layer;
 use queue::Queue;
-
-use crate::observability::traffic;
+use writer::Writer;
 
 /// Where events wait, and who gets them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,6 +84,7 @@ fn matches(pattern: &str, text: &str) -> bool {
 #[derive(Clone)]
 pub struct Events {
     targets: Arc<Vec<(Target, Arc<Queue>)>>,
+    writer: Writer,
     /// Names this run of this server in every event.
     instance: Arc<str>,
 }
@@ -102,11 +105,11 @@ impl Events {
             targets.push((target.clone(), queue));
         }
         let instance = uuid::Uuid::new_v4().to_string().into();
-        Ok(Self { targets: Arc::new(targets), instance })
+        Ok(Self { targets: Arc::new(targets), writer: Writer::start()?, instance })
     }
 
-    /// Puts an event into the queue of each target that wants it; returns when it is on disk. What cannot be kept is
-    /// logged and counted: what it tells of has happened already.
+    /// Puts an event into the queue of each target that wants it; returns when it is on disk, of a pull at once. What cannot
+    /// be kept is logged and counted: what it tells of has happened already.
     pub async fn record(&self, mut event: Event) {
         event.source.instance = self.instance.to_string();
         let wanting = self.targets.iter().filter(|(target, _)| target.wants(&event));
@@ -114,17 +117,18 @@ impl Events {
         if queues.is_empty() {
             return;
         }
-        let bytes = event.envelope();
-        let kept = tokio::task::spawn_blocking(move || {
-            for queue in queues {
-                if let Err(error) = queue.put(&bytes) {
-                    traffic().lost_event();
-                    let queue = queue.directory().display().to_string();
-                    tracing::error!(%error, queue, "an event cannot be kept and is lost");
-                }
-            }
-        });
-        let _ = kept.await;
+        let envelope = event.envelope().into();
+        match event.action {
+            Action::Pull => self.writer.keep_soon(envelope, queues),
+            Action::Push | Action::Mount | Action::Delete => self.writer.keep(envelope, queues).await,
+        }
+    }
+
+    /// Waits until all that was told is on disk, for at most `longest`: before the process ends.
+    pub async fn flush(&self, longest: Duration) {
+        if tokio::time::timeout(longest, self.writer.keep(bytes::Bytes::new(), Vec::new())).await.is_err() {
+            tracing::error!("the last events are lost: the disk of the queue does not take them");
+        }
     }
 }
 

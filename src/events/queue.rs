@@ -23,6 +23,15 @@ pub(super) struct Queue {
 struct State {
     next: u64,
     waiting: VecDeque<u64>,
+    /// The last event was lost, and that was told.
+    losing: bool,
+}
+
+/// One event to keep.
+pub(super) struct Entry<'a> {
+    pub(super) envelope: &'a [u8],
+    /// Whether somebody is promised that it is kept.
+    pub(super) durable: bool,
 }
 
 impl Queue {
@@ -42,36 +51,67 @@ impl Queue {
             SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().as_micros();
         let now = u64::try_from(seconds).unwrap_or_default();
         let next = waiting.last().map_or(now, |last| now.max(last + 1));
-        let state = State { next, waiting: waiting.into() };
+        let state = State { next, waiting: waiting.into(), losing: false };
         Ok(Self { directory: directory.to_path_buf(), state: Mutex::new(state), arrived: Condvar::new() })
     }
 
-    pub(super) fn directory(&self) -> &Path {
-        &self.directory
+    /// Adds events, by one thread at a time. What cannot be kept is logged and counted: what it tells of has happened.
+    pub(super) fn put(&self, entries: &[Entry<'_>]) {
+        let (first, room) = {
+            let state = self.lock();
+            (state.next, MOST_WAITING.saturating_sub(state.waiting.len()))
+        };
+        let mut added = Vec::new();
+        for (number, entry) in (first..).zip(entries) {
+            let written = if added.len() < room {
+                self.write(number, entry)
+            } else {
+                Err(io::Error::other("too many events wait"))
+            };
+            match written {
+                Ok(()) => added.push(number),
+                Err(error) => self.lose(&error),
+            }
+        }
+        if entries.iter().any(|entry| entry.durable)
+            && let Err(error) = File::open(&self.directory).and_then(|directory| directory.sync_all())
+        {
+            self.tell(&error, "events may be lost when the power goes");
+        }
+        let mut state = self.lock();
+        state.next = first + entries.len() as u64;
+        state.losing &= added.is_empty();
+        traffic().events_waiting.fetch_add(added.len() as u64, Relaxed);
+        state.waiting.extend(added);
+        self.arrived.notify_one();
     }
 
-    /// Adds an event, which is on disk then. In order: one at a time.
     #[expect(clippy::disallowed_methods, reason = "a directory of the server's own disk, not of the volume")]
-    pub(super) fn put(&self, bytes: &[u8]) -> io::Result<()> {
-        let mut state = self.lock();
-        if state.waiting.len() >= MOST_WAITING {
-            return Err(io::Error::other("too many events wait"));
-        }
-        let number = state.next;
+    fn write(&self, number: u64, entry: &Entry<'_>) -> io::Result<()> {
         let temporary = self.directory.join("new");
         let mut file = File::create(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, self.path(number))?;
-        File::open(&self.directory)?.sync_all()?;
-        state.next += 1;
-        state.waiting.push_back(number);
-        traffic().events_waiting.fetch_add(1, Relaxed);
-        self.arrived.notify_one();
-        Ok(())
+        file.write_all(entry.envelope)?;
+        if entry.durable {
+            file.sync_all()?;
+        }
+        fs::rename(&temporary, self.path(number))
     }
 
-    /// Waits for an event; the oldest one and its age. It stays in the queue.
+    fn lose(&self, error: &io::Error) {
+        traffic().lost_event();
+        // Once, not for each of thousands.
+        if !std::mem::replace(&mut self.lock().losing, true) {
+            self.tell(error, "events cannot be kept and are lost");
+        }
+    }
+
+    fn tell(&self, error: &io::Error, what: &'static str) {
+        let queue = self.directory.display().to_string();
+        tracing::error!(%error, queue, "{what}");
+    }
+
+    /// Waits for an event; the oldest one and its age. It stays in the queue. `InvalidData` is one of which only a part is
+    /// there.
     pub(super) fn oldest(&self) -> (u64, io::Result<(Vec<u8>, Duration)>) {
         let mut state = self.lock();
         let number = loop {
@@ -83,7 +123,7 @@ impl Queue {
         drop(state);
         let read = || {
             let age = fs::metadata(self.path(number))?.modified()?.elapsed().unwrap_or_default();
-            Ok((fs::read(self.path(number))?, age))
+            Ok((whole(fs::read(self.path(number))?)?, age))
         };
         (number, read())
     }
@@ -124,6 +164,11 @@ impl Queue {
     }
 }
 
+/// An event that nobody was promised may be cut when the power went.
+fn whole(envelope: Vec<u8>) -> io::Result<Vec<u8>> {
+    if envelope.ends_with(b"]}") { Ok(envelope) } else { Err(io::ErrorKind::InvalidData.into()) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,24 +178,31 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ci");
         let queue = Queue::open(&path).unwrap();
+        let put = |queue: &Queue, text: &str| {
+            queue.put(&[Entry { envelope: text.as_bytes(), durable: true }]);
+        };
         for number in 0..3 {
-            queue.put(format!("{number}").as_bytes()).unwrap();
+            put(&queue, &format!("{number}]}}"));
         }
         drop(queue);
         // What a crash leaves of an event that nobody was promised.
         fs::write(path.join("new"), b"torn").unwrap();
         let queue = Queue::open(&path).unwrap();
-        queue.put(b"3").unwrap();
+        put(&queue, "3]}");
         for expected in 0..4 {
             let (number, event) = queue.oldest();
-            assert_eq!(event.unwrap().0, format!("{expected}").into_bytes());
+            assert_eq!(event.unwrap().0, format!("{expected}]}}").into_bytes());
             if expected == 2 {
                 let grave = queue.bury(number).unwrap();
-                assert_eq!(fs::read(grave).unwrap(), b"2");
+                assert_eq!(fs::read(grave).unwrap(), b"2]}");
             } else {
                 queue.remove(number).unwrap();
             }
         }
+        // What a power cut leaves of an event that nobody was promised.
+        put(&queue, "{\"events\":[{");
+        assert_eq!(queue.oldest().1.unwrap_err().kind(), io::ErrorKind::InvalidData);
+        queue.remove(queue.oldest().0).unwrap();
         assert!(Queue::open(&path).unwrap().lock().waiting.is_empty());
     }
 }

@@ -220,6 +220,46 @@ async fn an_event_waits_for_a_target_that_forbids_it_and_behind_one_that_cannot_
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pull_does_not_wait_for_the_disk_of_its_event_and_a_push_does() {
+    let directory = tempfile::tempdir().unwrap();
+    let address = free_address();
+    let more = "actions = [\"push\", \"pull\"]\n";
+    let mut server = Served::start(&configuration(directory.path(), &[("ci", address, more)]));
+    let receiver = Receiver::new(|_| StatusCode::OK);
+    let _listening = receiver.listen(address);
+    server.push("team/app", "1").await;
+    wait_for("the first event", || receiver.got().len() == 1);
+    // A disk that hangs: whoever writes to a FIFO that nobody reads waits.
+    let fifo = directory.path().join("queue/ci/new");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let path = "/v2/team/app/manifests/1";
+    for _ in 0..20 {
+        let pull = tokio::time::timeout(Duration::from_secs(10), server.get(path, PASSWORD));
+        assert_eq!(pull.await.expect("a pull waits").status(), 200);
+    }
+    {
+        let mut push = std::pin::pin!(server.push("team/app", "2"));
+        assert!(
+            tokio::time::timeout(Duration::from_millis(500), &mut push).await.is_err(),
+            "a push is promised"
+        );
+        // The first pull is on its way into the FIFO, and is lost with it.
+        let aside = directory.path().join("fifo");
+        std::fs::rename(&fifo, &aside).unwrap();
+        std::fs::File::open(&aside).unwrap();
+        push.await;
+    }
+    wait_for("the push", || receiver.got().last().unwrap()["target"]["tag"] == "2");
+    let got = receiver.got();
+    let actions: Vec<_> = got.iter().map(|event| event["action"].as_str().unwrap()).collect();
+    assert!(
+        actions.len() > 15 && actions[1..actions.len() - 1].iter().all(|action| *action == "pull"),
+        "{actions:?}"
+    );
+    server.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_deleted_on_pages_is_told_too() {
     let directory = tempfile::tempdir().unwrap();
     let address = free_address();

@@ -6,7 +6,9 @@ use std::{
     time::Duration,
 };
 
-use super::served::{PASSWORD, Served, pakhuis, wait_for};
+use reqwest::Method;
+
+use super::served::{PASSWORD, Served, free_address, pakhuis, wait_for};
 
 #[tokio::test]
 async fn a_service_manager_is_told_that_it_is_ready_alive_and_stopping() {
@@ -67,6 +69,41 @@ async fn healthcheck_finds_the_server_of_its_settings() {
     child.kill().unwrap();
     child.wait().unwrap();
     assert!(output.status.success(), "{output:?}");
+}
+
+/// Until the last transfer has ended, a monitor sees a server that stops, not one that is lost.
+#[tokio::test]
+async fn metrics_answer_while_the_server_drains() {
+    let metrics = free_address();
+    let mut server = Served::start(&format!("metrics.listen = \"{metrics}\"\n"));
+    let status = async |path: &str| match reqwest::get(format!("http://{metrics}{path}")).await {
+        Ok(reply) => reply.status().as_u16(),
+        Err(_) => 0,
+    };
+    let all = async || [status("/metrics").await, status("/healthz").await, status("/readyz").await];
+    assert_eq!(all().await, [200, 200, 200]);
+    let started =
+        server.request(Method::POST, "/v2/team/app/blobs/uploads/").basic_auth("alice", Some(PASSWORD));
+    let location = started.send().await.unwrap().headers()["location"].to_str().unwrap().to_owned();
+    let path = location.split_once("/v2/").unwrap().1;
+    let (sender, body) = tokio::sync::mpsc::channel::<Result<&[u8], std::io::Error>>(1);
+    let body = futures_util::stream::unfold(body, |mut body| async { Some((body.recv().await?, body)) });
+    let upload = server.request(Method::PATCH, &format!("/v2/{path}")).basic_auth("alice", Some(PASSWORD));
+    let upload = tokio::spawn(upload.body(reqwest::Body::wrap_stream(body)).send());
+    sender.send(Ok(b"the first half, ")).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+
+    server.signal(rustix::process::Signal::TERM);
+    // Longer than a connection that was just used is kept.
+    for _ in 0..4 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        assert_eq!(all().await, [200, 200, 503]);
+    }
+    sender.send(Ok(b"and the second")).await.unwrap();
+    drop(sender);
+    assert_eq!(upload.await.unwrap().unwrap().status(), 202);
+    server.stop();
+    assert_eq!(all().await, [0, 0, 0]);
 }
 
 #[tokio::test]
