@@ -1,4 +1,4 @@
-//! Which command an administrator gave, for the audit log of the configuration that the command is about.
+//! Which command that changes something an administrator gave, for the audit log of the configuration that it is about.
 
 use std::io::Write as _;
 

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::counted::counted;
+use super::{audit, counted::counted};
 use crate::{
     config::{Config, Flags},
     oci::RepositoryName,
@@ -54,7 +54,11 @@ impl ExportReferrers {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let flags = Flags { config: self.config, storage: self.storage, ..Flags::default() };
         let config = Config::load(&flags, &|name| std::env::var(name).ok())?;
-        let registry = Registry::new(Storage::open_existing(config.storage)?, config.registry);
+        let storage = Storage::open_existing(config.storage.clone())?;
+        if !self.dry_run {
+            audit::record(&config, "export-referrers", &storage.directory().to_string_lossy());
+        }
+        let registry = Registry::new(storage, config.registry);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let totals = runtime.block_on(export_all(&registry, self.dry_run, &mut io::stdout()))?;
         let written = if self.dry_run { "would be written" } else { "written" };

@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 
-use super::counted::counted;
+use super::{audit, counted::counted};
 use crate::{
     config::{Config, Flags},
     registry::Registry,
@@ -38,7 +38,9 @@ impl Reindex {
     pub(super) fn run(self) -> anyhow::Result<ExitCode> {
         let flags = Flags { config: self.config, storage: self.storage, ..Flags::default() };
         let config = Config::load(&flags, &|name| std::env::var(name).ok())?;
-        let registry = Registry::new(Storage::open_existing(config.storage)?, config.registry);
+        let storage = Storage::open_existing(config.storage.clone())?;
+        audit::record(&config, "reindex", &storage.directory().to_string_lossy());
+        let registry = Registry::new(storage, config.registry);
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let done = runtime.block_on(registry.remake_summaries())?;
         let (made, wrong) = (counted(done.made, "summary"), counted(done.unreadable, "manifest"));

@@ -11,7 +11,7 @@ use std::{
 use axum::{
     body::Body,
     extract::Request,
-    http::{HeaderName, HeaderValue, Method, StatusCode, header},
+    http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header},
     middleware::Next,
     response::Response,
 };
@@ -57,6 +57,7 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
     line.asked = response.extensions_mut().remove();
     line.cause = response.extensions_mut().remove();
     line.digest = response.headers().get("docker-content-digest").cloned();
+    line.tags = tags(response.headers());
     line.length = response.headers().get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
     let (mut parts, body) = response.into_parts();
     if let Ok(value) = HeaderValue::try_from(id.to_string()) {
@@ -64,6 +65,11 @@ pub async fn layer(mut request: Request, next: Next) -> Response {
     }
     line.whole = body.is_end_stream();
     Response::from_parts(parts, Body::new(LoggedBody { inner: body, line }))
+}
+
+fn tags(headers: &HeaderMap) -> Option<String> {
+    let tags: Vec<_> = headers.get_all("oci-tag").iter().filter_map(|tag| tag.to_str().ok()).collect();
+    (!tags.is_empty()).then(|| tags.join(" "))
 }
 
 /// Written when it is dropped, because that is the one thing that happens however a request ends.
@@ -80,6 +86,8 @@ struct LogLine {
     cause: Option<Cause>,
     /// The digest that the answer names.
     digest: Option<HeaderValue>,
+    /// The tags that were asked for by `?tag=`, and set.
+    tags: Option<String>,
     _held: Option<Held>,
     received: ReceivedBytes,
     /// The `Content-Length` of the answer.
@@ -106,6 +114,7 @@ impl LogLine {
             asked: None,
             cause: None,
             digest: None,
+            tags: None,
             _held: None,
             received: ReceivedBytes::default(),
             length: None,
@@ -199,6 +208,7 @@ impl LogLine {
             repository = asked.repository.as_deref(),
             reference = asked.reference.as_deref(),
             digest = self.digest.as_ref().and_then(|digest| digest.to_str().ok()),
+            tags = self.tags.as_deref(),
             status,
             cause = self.cause.as_ref().map(|cause| cause.code),
         );

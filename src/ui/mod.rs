@@ -38,17 +38,18 @@ use std::{fmt, pin::Pin, sync::Arc, time::SystemTime};
 
 use axum::{
     Router,
-    extract::{DefaultBodyLimit, Path, State, rejection::PathRejection},
+    extract::{DefaultBodyLimit, Path, Request, State, rejection::PathRejection},
     http::Method,
-    middleware,
+    middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
 };
 use http::{StatusCode, Uri, header};
+use tower::ServiceExt as _;
 use tower_http::csrf::CsrfLayer;
 
 use crate::{
-    auth::{Authenticator, Policy},
+    auth::{Authenticator, Policy, TrustedPeer},
     registry::{Action, JournalEntry, Registry},
 };
 use session::Sealer;
@@ -64,7 +65,7 @@ pub struct Config {
     pub ca_certificate: Option<OfferedCertificate>,
     /// Seals session cookies. The same on every server of a volume, kept on it, and secret.
     pub session_key: [u8; 32],
-    /// Whether browsers reach this server by HTTPS.
+    /// Whether this server speaks HTTPS; without it, a trusted proxy may say that a browser does.
     pub secure: bool,
     /// When the certificate in use ends; `None` without one.
     pub certificate_ends: Option<CertificateEnds>,
@@ -169,6 +170,29 @@ impl Ui {
 
 /// All pages. The fallback answers every path that no other router does.
 pub fn router(state: UiState) -> Router {
+    if state.config.secure {
+        return pages_of(state);
+    }
+    // Without TLS here a proxy in front may speak it: its browsers get the cookies of HTTPS.
+    let encrypted = UiState { config: Config { secure: true, ..state.config.clone() }, ..state.clone() };
+    pages_of(state).layer(middleware::from_fn_with_state(pages_of(encrypted), by_proxy))
+}
+
+/// Answers with `encrypted` whom a trusted proxy says to have come by HTTPS.
+async fn by_proxy(State(encrypted): State<Router>, request: Request, next: Next) -> Response {
+    let protocol = request.headers().get_all("x-forwarded-proto").iter().next_back();
+    let protocol = protocol.and_then(|protocol| protocol.to_str().ok()?.rsplit(',').next());
+    let is_https = protocol.is_some_and(|protocol| protocol.trim().eq_ignore_ascii_case("https"));
+    if !is_https || request.extensions().get::<TrustedPeer>().is_none() {
+        return next.run(request).await;
+    }
+    match encrypted.oneshot(request).await {
+        Ok(response) => response,
+        Err(never) => match never {},
+    }
+}
+
+fn pages_of(state: UiState) -> Router {
     let ui = Arc::new(Ui::new(state));
     let csrf = csrf_layer(&ui.config);
     Router::new()

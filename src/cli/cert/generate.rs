@@ -9,6 +9,8 @@ use anyhow::anyhow;
 use clap::Args;
 
 use super::line;
+use crate::cli::audit;
+use crate::config::{Config, Flags};
 use crate::tls::{
     CertificateDirectory, DEFAULT_SERVER_DAYS, Renewal, SubjectName, TlsError, default_names, read_facts,
     renew,
@@ -25,11 +27,14 @@ const LOCKED: u8 = 5;
 #[command(after_help = "\
 Examples:
   pakhuis cert generate --name registry.example.org --name 192.0.2.7
-  pakhuis cert generate --directory /etc/pakhuis/certs --days 90")]
+  pakhuis cert generate --directory /etc/pakhuis/certs --days 90 --config /etc/pakhuis/pakhuis.toml")]
 pub(crate) struct Generate {
     /// Directory for ca.crt, ca.key, server.crt and server.key
     #[arg(long, value_name = "DIR", default_value = "./certs")]
     directory: PathBuf,
+    /// Configuration file of the server, whose audit log is told (environment: PAKHUIS_CONFIG)
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Host name or IP address that clients use; repeat for more
     /// [default: the names of the certificate that is there, otherwise host name, localhost, 127.0.0.1, ::1]
     #[arg(long = "name", value_name = "NAME_OR_IP", verbatim_doc_comment)]
@@ -63,6 +68,7 @@ impl Generate {
         for path in &written {
             line(out, &path.display().to_string())?;
         }
+        self.record(err)?;
         line(err, &format!("server certificate for {}", names.join(", ")))?;
         for dropped in before.iter().filter(|name| !is_first && !names.contains(name)) {
             line(err, &format!("no longer valid for {dropped}; to keep it, give it as --name too"))?;
@@ -77,6 +83,19 @@ impl Generate {
             self.say_what_to_copy(&added, &files.ca_certificate, err)?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// The certificate is made, whatever becomes of this.
+    fn record(&self, err: &mut dyn Write) -> anyhow::Result<()> {
+        let flags = Flags { config: self.config.clone(), ..Flags::default() };
+        match Config::load(&flags, &|name| std::env::var(name).ok()) {
+            Ok(config) => {
+                let command = if self.renew_ca { "cert generate --renew-ca" } else { "cert generate" };
+                audit::record(&config, command, &self.directory.to_string_lossy());
+                Ok(())
+            }
+            Err(error) => line(err, &format!("warning: the audit log is not told: {error}")),
+        }
     }
 
     fn say_what_to_copy(&self, names: &[String], ca: &Path, err: &mut dyn Write) -> anyhow::Result<()> {

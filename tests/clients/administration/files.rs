@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use super::load::Load;
+use super::load::{HUNDRED, Load};
 use crate::support::wire::{Kept, Trust};
 use crate::support::{Api, Options, TestServer, pakhuis, run, run_with_input};
 
@@ -82,7 +82,7 @@ async fn certificate_users_and_configuration_change_under_load_and_no_request_fa
     let trust = Trust::of(&[server.ca_certificate()]);
     let files = Files { server: &server, trust };
     let mut kept = Kept::open(&server, &files.trust).await;
-    let load = Load::begin(&server).await;
+    let load = Load::begin(&server, HUNDRED).await;
 
     for round in 0..2 {
         tokio::join!(renew_certificate(&files), change_users(&files, round));

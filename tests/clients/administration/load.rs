@@ -1,4 +1,4 @@
-//! 50 pulls and pushes a second: half over connections that are kept, half over one of their own; HTTP/1.1 and HTTP/2.
+//! So many pulls and as many pushes a second: half over connections that are kept, half over one of their own; HTTP/1.1 and HTTP/2.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -9,8 +9,11 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::support::{Api, TestServer, sha256};
 
-/// Between two of them.
-const PACE: Duration = Duration::from_millis(20);
+/// 25 pulls and 25 pushes a second; the time between two of them.
+pub(super) const FIFTY: Duration = Duration::from_millis(20);
+
+/// 50 of each.
+pub(super) const HUNDRED: Duration = Duration::from_millis(10);
 
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
@@ -28,6 +31,7 @@ pub(super) struct Tally {
     pub(super) failures: Vec<String>,
     pub(super) slowest: Duration,
     pub(super) took: Duration,
+    pace: Duration,
 }
 
 /// A client for each way to come.
@@ -38,13 +42,13 @@ struct Clients {
 
 impl Load {
     /// Pushes what is pulled, and begins.
-    pub(super) async fn begin(server: &TestServer) -> Self {
+    pub(super) async fn begin(server: &TestServer, pace: Duration) -> Self {
         let kept = [Api::new(server), Api::over_http2(server)];
         push(&kept[0], 0).await.expect("a first push");
         let new = [Api::maker(server, true), Api::maker(server, false)];
         let clients = Clients { kept, new: Box::new(move |number| new[number % 2]()) };
         let stop = Arc::new(AtomicBool::new(false));
-        let task = tokio::spawn(run(Arc::new(clients), Arc::clone(&stop)));
+        let task = tokio::spawn(run(Arc::new(clients), pace, Arc::clone(&stop)));
         Self { stop, task }
     }
 
@@ -69,14 +73,14 @@ impl Tally {
             self.slowest.as_secs_f64() * 1e3
         );
         assert!(self.failures.is_empty(), "{:#?}", self.failures);
-        let due = self.took.as_secs_f64() / PACE.as_secs_f64();
+        let due = self.took.as_secs_f64() / self.pace.as_secs_f64();
         assert!(done as f64 > 0.9 * due, "{done} of {due:.0}: too few to tell");
     }
 }
 
-async fn run(clients: Arc<Clients>, stop: Arc<AtomicBool>) -> Tally {
+async fn run(clients: Arc<Clients>, pace: Duration, stop: Arc<AtomicBool>) -> Tally {
     let begin = Instant::now();
-    let mut clock = tokio::time::interval(PACE);
+    let mut clock = tokio::time::interval(pace);
     let mut running = JoinSet::new();
     for number in 1.. {
         clock.tick().await;
@@ -86,7 +90,7 @@ async fn run(clients: Arc<Clients>, stop: Arc<AtomicBool>) -> Tally {
         let clients = Arc::clone(&clients);
         running.spawn(async move { one(&clients, number).await });
     }
-    let mut tally = Tally { took: begin.elapsed(), ..Tally::default() };
+    let mut tally = Tally { took: begin.elapsed(), pace, ..Tally::default() };
     for (number, took, outcome) in running.join_all().await {
         tally.slowest = tally.slowest.max(took);
         match outcome {

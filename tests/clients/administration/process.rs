@@ -3,14 +3,14 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
-use super::load::Load;
+use super::load::{FIFTY, Load};
 use crate::support::{Options, TestServer};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_connection_fails_while_the_server_is_replaced_behind_its_socket() {
     let socket = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let mut server = TestServer::start(Options { handed_over: Some(socket), ..Options::default() });
-    let load = Load::begin(&server).await;
+    let load = Load::begin(&server, FIFTY).await;
     for _ in 0..3 {
         tokio::time::sleep(Duration::from_millis(1500)).await;
         let before = server.pid();

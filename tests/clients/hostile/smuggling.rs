@@ -3,6 +3,7 @@
 
 use std::fs;
 use std::net::TcpListener;
+use std::path::Path;
 use std::process::{Child, Stdio};
 use std::time::Duration;
 
@@ -36,21 +37,7 @@ impl Nginx {
             let free = TcpListener::bind("127.0.0.1:0").expect("a free port");
             free.local_addr().expect("an address").port()
         });
-        let servers = ports.iter().zip(["off", "on"]).map(|(port, buffering)| {
-            format!(
-                "server {{ listen 127.0.0.1:{port}; client_max_body_size 0; location / {{\n\
-                 proxy_pass https://registry; proxy_http_version 1.1; proxy_set_header Connection \"\";\n\
-                 proxy_set_header Host $http_host; proxy_request_buffering {buffering}; }} }}\n"
-            )
-        });
-        let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
-        let temporary: String = temporary.map(|name| format!("{name}_temp_path {name};\n")).concat();
-        let configuration = format!(
-            "daemon off; master_process off; pid nginx.pid; error_log error.log;\nevents {{}}\nhttp {{\n\
-             access_log access.log;\n{temporary}upstream registry {{ server {}; keepalive 1; }}\n{}}}\n",
-            server.host_port(),
-            servers.collect::<String>()
-        );
+        let configuration = configuration(server, ports);
         fs::write(directory.path().join("nginx.conf"), configuration).expect("a file");
         let child = program("nginx", "nginx-light")
             .arg("-p")
@@ -74,6 +61,38 @@ impl Nginx {
     fn hidden(&self) -> usize {
         self.file("access.log").matches("/v2/hidden/").count()
     }
+}
+
+/// The example of `config`, once as it is and once reading bodies whole, with the test's addresses: nginx in plain HTTP, the
+/// server with TLS.
+fn configuration(server: &TestServer, ports: [u16; 2]) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/nginx.conf");
+    let example = fs::read_to_string(path).expect("the example");
+    let changed = |text: &str, from: &str, to: &str| {
+        assert!(text.contains(from), "{from} is not in the example");
+        text.replace(from, to)
+    };
+    let (before, block) =
+        example.split_once("    server {\n        listen").expect("a server in the example");
+    let block = format!("    server {{\n        listen{}", block.trim_end().trim_end_matches('}'));
+    let block: String = block
+        .lines()
+        .filter(|line| !line.contains("ssl_certificate"))
+        .map(|line| format!("{line}\n"))
+        .collect();
+    let block = changed(&block, "http://registry", "https://registry");
+    let servers = ports.iter().zip(["off", "on"]).map(|(port, buffering)| {
+        let block = changed(&block, "listen 443 ssl", &format!("listen 127.0.0.1:{port}"));
+        changed(&block, "proxy_request_buffering off", &format!("proxy_request_buffering {buffering}"))
+    });
+    let before = changed(before, "127.0.0.1:5001", server.host_port());
+    // One, so that whoever comes next has the connection of the attack.
+    let before = changed(&before, "keepalive 16;", "keepalive 1;");
+    let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
+    let temporary: String = temporary.map(|name| format!("{name}_temp_path {name};\n")).concat();
+    let before = changed(&before, "http {\n", &format!("http {{\naccess_log access.log;\n{temporary}"));
+    let alone = "daemon off; master_process off; pid nginx.pid; error_log error.log;\n";
+    format!("{alone}{before}{}}}\n", servers.collect::<String>())
 }
 
 impl Drop for Nginx {

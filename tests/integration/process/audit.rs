@@ -33,13 +33,25 @@ async fn who_did_what_is_told_and_no_secret() {
     let delete = |path: &str| server.request(Method::DELETE, path).basic_auth("alice", Some(PASSWORD)).send();
     assert_eq!(delete("/v2/team/app/manifests/1.0").await.unwrap().status(), 202);
     assert_eq!(delete("/v2/team/app/manifests/absent").await.unwrap().status(), 404);
+    let tagged = server.put_index(&format!("/v2/team/app/manifests/{digest}?tag=2.0&tag=2.1")).await;
+    assert_eq!(tagged.status(), 201);
     let mut added = pakhuis();
     added.args(["add-user", "bob", "--password-stdin", "--config"]).arg(server.path("pakhuis.toml"));
     let mut added = added.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     added.stdin.take().unwrap().write_all(b"another long secret").unwrap();
     assert!(added.wait().unwrap().success());
 
-    wait_for("the records", || records(&server).len() >= 7);
+    for command in ["reindex", "export-referrers", "cert generate"] {
+        let mut command = command.split(' ').fold(pakhuis(), |mut whole, word| {
+            whole.arg(word);
+            whole
+        });
+        command.arg("--config").arg(server.path("pakhuis.toml")).current_dir(directory.path());
+        let ran = command.output().unwrap();
+        assert!(ran.status.success(), "{ran:?}");
+    }
+
+    wait_for("the records", || records(&server).len() >= 11);
     let records = records(&server);
     assert_eq!(find(&records, "sign-in", "done")["user"], "alice");
     assert_eq!(find(&records, "sign-in", "failed")["user"], "alice");
@@ -53,6 +65,18 @@ async fn who_did_what_is_told_and_no_secret() {
     assert_eq!(find(&records, "delete", "done")["reference"], "1.0");
     assert_eq!(find(&records, "delete", "failed")["cause"], "MANIFEST_UNKNOWN");
     assert_eq!(find(&records, "add-user", "done")["about"], "bob");
+    let by_digest = records.iter().find(|record| record["reference"] == digest.as_str()).unwrap();
+    assert_eq!((&by_digest["action"], &by_digest["tags"]), (&"push".into(), &"2.0 2.1".into()));
+    let volume = server.path("volume").to_string_lossy().into_owned();
+    for (command, about) in
+        [("reindex", volume.as_str()), ("export-referrers", &volume), ("cert generate", "./certs")]
+    {
+        let record = find(&records, command, "done");
+        assert!(
+            record["about"].as_str().unwrap().starts_with(about) && record["uid"].is_number(),
+            "{record}"
+        );
+    }
 
     let everything = server.log() + &fs::read_to_string(&log).unwrap();
     for secret in [PASSWORD, "hunter2hunter2", "my-password-by-mistake", "another long secret", "Basic "] {

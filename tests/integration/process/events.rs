@@ -164,10 +164,11 @@ async fn a_target_gets_what_it_asks_for_and_what_it_refuses_for_good_becomes_a_d
     let head =
         server.request(Method::HEAD, "/v2/team/app/manifests/good").basic_auth("alice", Some(PASSWORD));
     assert_eq!(head.send().await.unwrap().status(), 200);
+    assert_eq!(server.put_index("/v2/team/app/manifests/more?tag=stable").await.status(), 201);
     let delete = server.request(Method::DELETE, "/v2/team/app/manifests/good");
     assert_eq!(delete.basic_auth("alice", Some(PASSWORD)).send().await.unwrap().status(), 202);
 
-    wait_for("what was asked for", || first.got().len() >= 5 && !second.got().is_empty());
+    wait_for("what was asked for", || first.got().len() >= 7 && second.got().len() >= 3);
     let words = |got: &[Value]| -> Vec<String> {
         let word = |event: &Value| {
             let target = &event["target"];
@@ -180,10 +181,12 @@ async fn a_target_gets_what_it_asks_for_and_what_it_refuses_for_good_becomes_a_d
         "push team/app:poison",
         "push team/app:good",
         "pull team/app:good",
+        "push team/app:more",
+        "push team/app:stable",
         "delete team/app:good",
     ];
     assert_eq!(words(&first.got()), expected);
-    assert_eq!(words(&second.got()), ["push team/app:good"]);
+    assert_eq!(words(&second.got()), ["push team/app:good", "push team/app:more", "push team/app:stable"]);
     let dead = std::fs::read_dir(directory.path().join("queue/some/dead")).unwrap();
     let dead: Vec<_> = dead.map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap()).collect();
     assert_eq!(dead.len(), 1, "{dead:?}");

@@ -118,14 +118,17 @@ impl Served {
 
     /// Pushes an empty index, which needs nothing else, under `reference`; its digest.
     pub(super) async fn push(&self, repository: &str, reference: &str) -> String {
-        let body =
-            r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
-        let path = format!("/v2/{repository}/manifests/{reference}");
-        let request = self.request(Method::PUT, &path).basic_auth("alice", Some(PASSWORD)).body(body);
-        let reply =
-            request.header("content-type", "application/vnd.oci.image.index.v1+json").send().await.unwrap();
+        let reply = self.put_index(&format!("/v2/{repository}/manifests/{reference}")).await;
         assert_eq!(reply.status(), 201);
         reply.headers()["docker-content-digest"].to_str().unwrap().to_owned()
+    }
+
+    /// Puts an empty index to `path`.
+    pub(super) async fn put_index(&self, path: &str) -> Response {
+        let body =
+            r#"{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[]}"#;
+        let request = self.request(Method::PUT, path).basic_auth("alice", Some(PASSWORD)).body(body);
+        request.header("content-type", "application/vnd.oci.image.index.v1+json").send().await.unwrap()
     }
 
     pub(super) fn address(&self) -> &str {

@@ -135,3 +135,26 @@ async fn metrics_tell_of_requests_sign_ins_and_errors() {
     }
     assert_eq!(server.get("/metrics", PASSWORD).await.status(), 404, "not on the address of the registry");
 }
+
+/// Without TLS here, a proxy that ends it says so; nobody else is believed.
+#[tokio::test]
+async fn cookies_are_for_https_when_a_trusted_proxy_says_that_the_browser_speaks_it() {
+    for (trusted, protocol, secure) in [
+        ("127.0.0.1", "https", true),
+        ("127.0.0.1", "http, HTTPS", true),
+        ("127.0.0.1", "https, http", false),
+        ("127.0.0.1", "", false),
+        ("192.0.2.1", "https", false),
+    ] {
+        let server = Served::start(&format!("server.trusted_proxies = [\"{trusted}\"]\n"));
+        let page = server.request(Method::GET, "/ui/login").header("x-forwarded-proto", protocol);
+        let page = page.send().await.unwrap();
+        let cookie = page.headers()["set-cookie"].to_str().unwrap().to_owned();
+        assert_eq!(
+            cookie.contains("; Secure") && cookie.starts_with("__Host-"),
+            secure,
+            "{trusted} {protocol}: {cookie}"
+        );
+        assert_ne!(page.text().await.unwrap().contains("not encrypted"), secure, "{trusted} {protocol}");
+    }
+}
