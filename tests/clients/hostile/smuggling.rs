@@ -85,7 +85,7 @@ fn configuration(server: &TestServer, ports: [u16; 2]) -> String {
         let block = changed(&block, "listen 443 ssl", &format!("listen 127.0.0.1:{port}"));
         changed(&block, "proxy_request_buffering off", &format!("proxy_request_buffering {buffering}"))
     });
-    let before = changed(before, "127.0.0.1:5001", server.host_port());
+    let before = changed(before, "127.0.0.1:5001", &server.host_port());
     // One, so that whoever comes next has the connection of the attack.
     let before = changed(&before, "keepalive 16;", "keepalive 1;");
     let temporary = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"];
