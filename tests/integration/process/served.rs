@@ -105,6 +105,11 @@ impl Served {
     /// Ends it as a service manager does; it leaves with success.
     pub(super) fn stop(&mut self) {
         self.signal(rustix::process::Signal::TERM);
+        self.wait_for_its_end();
+    }
+
+    /// Waits for the end of a server that was asked to stop: asked twice, it would end at once.
+    pub(super) fn wait_for_its_end(&mut self) {
         assert!(self.child.wait().unwrap().success(), "{}", self.log());
     }
 

@@ -102,7 +102,7 @@ async fn metrics_answer_while_the_server_drains() {
     sender.send(Ok(b"and the second")).await.unwrap();
     drop(sender);
     assert_eq!(upload.await.unwrap().unwrap().status(), 202);
-    server.stop();
+    server.wait_for_its_end();
     assert_eq!(all().await, [0, 0, 0]);
 }
 
