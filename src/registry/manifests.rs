@@ -191,7 +191,7 @@ impl Registry {
         let take = move |storage: &Storage| storage.take_tag(&name, &wanted);
         let late = |taken: Option<Option<Digest>>| {
             if let Some(was) = taken {
-                late(was)
+                late(was);
             }
         };
         let taken = self.untag(repository, tag, take, late).await?;
@@ -210,7 +210,7 @@ impl Registry {
         let take = move |storage: &Storage| storage.delete_tag_if(&name, &wanted, &digest);
         self.untag(repository, tag, take, |is_taken| {
             if is_taken {
-                late()
+                late();
             }
         })
         .await
@@ -235,7 +235,7 @@ impl Registry {
         };
         let late = |taken| {
             if let Ok(taken) = taken {
-                late(taken)
+                late(taken);
             }
         };
         Ok(self.change(take, late).await??)
