@@ -38,7 +38,7 @@ impl<S: AsyncWrite + Unpin> GatheredStream<S> {
     fn pass_on(&mut self, cx: &mut Context<'_>, all: bool) -> Poll<io::Result<()>> {
         loop {
             let rest = &self.gathered[self.passed_on..];
-            if rest.len() < PIECE && !(all && !rest.is_empty()) {
+            if rest.len() < PIECE && (!all || rest.is_empty()) {
                 break;
             }
             let piece = &rest[..rest.len().min(PIECE)];
