@@ -15,6 +15,7 @@ use super::{
     display::{self, ShownDigest},
     fields::Fields,
     image::{PageLink, looks_secret},
+    repository::{Crumb, crumbs},
     response::Failure,
     visitor::{Frame, Viewer},
 };
@@ -27,6 +28,7 @@ use crate::{
 #[template(path = "compare.html")]
 struct ComparePage {
     frame: Frame,
+    crumbs: Vec<Crumb>,
     a: Side,
     b: Side,
     /// Platforms that both have, as links, and the one that is compared.
@@ -98,6 +100,7 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<ComparePage, 
         swap: here(&b, &a, wanted),
         a: a.side(&one),
         b: b.side(&other),
+        crumbs: crumbs(&a.name),
         frame: viewer.frame.clone(),
     })
 }

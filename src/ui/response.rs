@@ -58,7 +58,9 @@ impl Failure {
 
     fn texts(self) -> (&'static str, &'static str) {
         match self {
-            Self::NotFound => ("Not found", "There is no such repository, image or page here."),
+            Self::NotFound => {
+                ("Not found", "There is no such repository, image or page here, or none that you may see.")
+            }
             Self::Denied => ("Not permitted", "You are not permitted to see this."),
             Self::NotYours => ("Not permitted", "You are not permitted to change this repository."),
             Self::NoTags => ("No tag chosen", "Choose at least one tag that is there, then try again."),

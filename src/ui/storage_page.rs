@@ -42,8 +42,9 @@ struct Row {
     stored: String,
     unique: String,
     shared: String,
-    /// Part of all that is stored, 0 to 100.
+    /// Part of all that is stored, 0 to 100, for the bar and in words.
     share: String,
+    percent: String,
 }
 
 /// The page.
@@ -87,6 +88,7 @@ impl Row {
             unique: display::size(bytes.unique),
             shared: display::size(bytes.stored - bytes.unique.min(bytes.stored)),
             share: format!("{share:.2}"),
+            percent: if share > 0.0 && share < 1.0 { "< 1".to_owned() } else { format!("{share:.0}") },
         }
     }
 }

@@ -55,6 +55,14 @@
     all.setAttribute("aria-label", "Choose all on this page");
     all.addEventListener("change", () => boxes.forEach((box) => (box.checked = all.checked)));
     head.replaceChildren(all);
+    const count = document.createElement("output");
+    document.querySelector(".chosen").append(count);
+    head.closest("table").addEventListener("change", () => {
+      const chosen = boxes.filter((box) => box.checked).length;
+      count.textContent = chosen ? `${chosen} chosen` : "";
+      all.checked = chosen === boxes.length;
+      all.indeterminate = chosen > 0 && !all.checked;
+    });
     let last = null;
     boxes.forEach((box, index) =>
       box.addEventListener("click", (event) => {
@@ -100,6 +108,15 @@
     }
   }
 
+  // From any page, the key leads to a search; the field shows it.
+  if (field) {
+    const key = document.createElement("kbd");
+    key.textContent = "/";
+    key.setAttribute("aria-hidden", "true");
+    field.after(key);
+    if (location.hash === "#q") field.focus();
+  }
+
   // Hours and days ago, and the time where the reader is: what is shown stays UTC.
   const ago = new Intl.RelativeTimeFormat("en", { numeric: "auto" });
   for (const time of document.querySelectorAll("time")) {
@@ -111,9 +128,9 @@
 
   document.addEventListener("keydown", (event) => {
     const typing = event.target.closest("input:not([type=checkbox]), textarea, select");
-    if (event.key === "/" && field && !typing && !event.ctrlKey && !event.metaKey && !event.altKey) {
-      event.preventDefault();
-      field.focus();
-    }
+    if (event.key !== "/" || typing || event.ctrlKey || event.metaKey || event.altKey) return;
+    event.preventDefault();
+    if (field) field.focus();
+    else location.assign("/ui/#q");
   });
 })();

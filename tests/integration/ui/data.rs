@@ -120,7 +120,7 @@ async fn what_another_server_does_is_seen() {
     // The journal of another server is looked at every two seconds.
     tokio::time::sleep(std::time::Duration::from_millis(2100)).await;
     let page = browser.get("/ui/r/team/app:v1").await.text;
-    for part in ["by ana", "What this tag named", &old.encoded()[..12], &now.encoded()[..12]] {
+    for part in ["by ana", "History of this tag", &old.encoded()[..12], &now.encoded()[..12]] {
         assert!(page.contains(part), "{part} in {page}");
     }
     assert!(browser.get("/ui/r/team/app").await.text.contains("by ana"));
