@@ -54,7 +54,7 @@ pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fi
         }
         Err(ChangeError::Proof(AuthError::Missing | AuthError::Rejected)) => {
             ui.note(viewer.entry(Action::SignInFailed));
-            return refuse(StatusCode::FORBIDDEN, "The password until now is wrong.");
+            return refuse(StatusCode::FORBIDDEN, "The current password is wrong.");
         }
         Err(ChangeError::Proof(AuthError::Busy | AuthError::Unavailable)) => {
             return refuse(

@@ -17,7 +17,6 @@ mod random;
 mod support;
 
 mod administration;
-mod browser;
 mod buildah;
 mod conformance;
 mod containerd;

@@ -16,9 +16,9 @@ fn every_page_and_action_as_a_person_would_do_them() {
     );
     let server = TestServer::start(Options {
         extra_auth: "admins = [\"alice\"]\nbcrypt_cost = 5".to_owned(),
-        extra_configuration:
-            "\n[[auth.access]]\nusers = [\"guest\"]\nrepositories = [\"team/*\"]\nallow = [\"pull\"]\n"
-                .to_owned(),
+        extra_configuration: "\n[ui]\nca_certificate = \"certs/ca.crt\"\n\
+             [[auth.access]]\nusers = [\"guest\"]\nrepositories = [\"team/*\"]\nallow = [\"pull\"]\n"
+            .to_owned(),
         ..Options::default()
     });
     let mut add = pakhuis();

@@ -124,12 +124,14 @@ async fn follow(gate: &Arc<Gate>, told: impl Fn(bool)) {
             () = gate.at_once.notified() => {}
         }
         let file = gate.file.clone();
+        let mut before = gate.loaded.load_full();
         let mut reading = tokio::task::spawn_blocking(move || read(&file));
         let deadline = (last_read + gate.config.read_error_grace).into();
         let outcome = tokio::select! {
             outcome = &mut reading => outcome,
             () = tokio::time::sleep_until(deadline) => {
                 gate.close("the file server does not answer");
+                before = gate.loaded.load_full();
                 // A second read would only hang beside the first.
                 reading.await
             }
@@ -137,10 +139,14 @@ async fn follow(gate: &Arc<Gate>, told: impl Fn(bool)) {
         match outcome.unwrap_or_else(|error| Err(io::Error::other(error))) {
             Ok(text) => {
                 last_read = Instant::now();
-                if !gate.loaded.load().has_text(text.as_deref()) {
+                if !before.has_text(text.as_deref()) {
                     let loaded = Loaded::of(&gate.file, text, gate.config.bcrypt_cost);
-                    told(loaded.is_whole());
-                    gate.loaded.store(Arc::new(loaded));
+                    let is_whole = loaded.is_whole();
+                    // What a page has changed since is newer than what was read; the next look takes what is left.
+                    let found = gate.loaded.compare_and_swap(&before, Arc::new(loaded));
+                    if Arc::ptr_eq(&found, &before) {
+                        told(is_whole);
+                    }
                 } else if failing {
                     tracing::info!(file = %gate.file.display(), "the user file can be read again");
                 }

@@ -303,3 +303,21 @@ async fn the_file_is_read_at_once_when_asked_for_and_each_change_is_told() {
     }
     assert_eq!(*heard.lock().unwrap(), [true, false]);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_changed_password_stays_changed_while_the_file_is_read_again() {
+    let fixture = Fixture::with(|config| config.poll_interval = Duration::from_micros(50));
+    let _guard = fixture.watch();
+    let mut old = "right".to_owned();
+    for round in 0..200 {
+        let new = format!("password {round}");
+        let [from, to] = [&old, &new].map(|password| Password::new(password.clone()));
+        fixture.authenticator.change_password(&ana(), &from, &to, HERE).await.unwrap();
+        let stamp = fixture.authenticator.session_stamp("ana");
+        for _ in 0..10 {
+            tokio::time::sleep(Duration::from_micros(200)).await;
+            assert_eq!(fixture.authenticator.session_stamp("ana"), stamp, "round {round}");
+        }
+        old = new;
+    }
+}

@@ -4,7 +4,9 @@ import { createRequire } from "node:module";
 import { chromium } from "playwright-core";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
-const TAGS = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
+/** What depends on colours; all else is the same document in another theme, and is asked once of each theme and width. */
+const COLOURS = { type: "rule", values: ["color-contrast", "link-in-text-block"] };
 
 export const WIDTHS = { wide: { width: 1280, height: 900 }, narrow: { width: 375, height: 812 } };
 
@@ -46,35 +48,28 @@ export async function signIn(page, user, password) {
   await page.waitForURL((address) => !address.pathname.startsWith("/ui/login"));
 }
 
-/** What axe finds wrong on a page, in both themes and at both widths: it looks at the same page again each time. */
-export async function violations(page) {
+/**
+ * What axe finds wrong on the page that is open, in both themes and at both widths, with a picture of each in
+ * `directory`: the page is not loaded again, so what a form was answered with is looked at as well.
+ */
+export async function look(page, directory, name) {
   const found = [];
+  // Evaluated by the debugger, so the page's policy stays as it is.
+  await page.evaluate(axeSource);
   for (const theme of ["light", "dark"]) {
     for (const width of Object.keys(WIDTHS)) {
       await page.emulateMedia({ colorScheme: theme });
       await page.setViewportSize(WIDTHS[width]);
-      // Evaluated by the debugger, so the page's policy stays as it is.
-      await page.evaluate(axeSource);
-      const result = await page.evaluate((tags) => window.axe.run(document, { runOnly: tags, resultTypes: ["violations"] }), TAGS);
+      const rules = (theme === "light") === (width === "wide") ? RULES : COLOURS;
+      const result = await page.evaluate((runOnly) => window.axe.run(document, { runOnly, resultTypes: ["violations"] }), rules);
       for (const one of result.violations) {
-        found.push(`${page.url()} ${theme} ${width}: ${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
+        found.push(`${name} ${page.url()} ${theme} ${width}: ${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
       }
-      const overflow = await page.evaluate(() => document.documentElement.scrollWidth - window.innerWidth);
-      if (overflow > 0) found.push(`${page.url()} ${theme} ${width}: the page is ${overflow} px too wide`);
-    }
-  }
-  return found;
-}
-
-/** Pictures of a whole page in both themes and at both widths. */
-export async function pictures(page, directory, name) {
-  for (const theme of ["light", "dark"]) {
-    for (const width of Object.keys(WIDTHS)) {
-      await page.emulateMedia({ colorScheme: theme });
-      await page.setViewportSize(WIDTHS[width]);
-      const height = await page.evaluate(() => document.documentElement.scrollHeight);
+      const [height, overflow] = await page.evaluate(() => [document.documentElement.scrollHeight, document.documentElement.scrollWidth - window.innerWidth]);
+      if (overflow > 0) found.push(`${name} ${page.url()} ${theme} ${width}: the page is ${overflow} px too wide`);
       const clip = { x: 0, y: 0, width: WIDTHS[width].width, height: Math.min(height, TALLEST) };
       await page.screenshot({ path: `${directory}/${name}-${theme}-${width}.png`, fullPage: true, clip });
     }
   }
+  return found;
 }

@@ -169,7 +169,9 @@ export async function fill(registry) {
   await chart(registry);
   await thousandTags(registry);
   await hostile(registry);
-  await registry.image("team/worker", ["latest"], { layers: [base, randomBytes(90_000)] });
+  for (const size of [80_000, 90_000]) await registry.image("team/worker", ["latest"], { layers: [base, randomBytes(size)] });
+  await registry.image("lab/untagged", [], {});
+  await registry.image("scratch/looked-at", ["one", "two"], {});
   await registry.image("lab/mri/preprocessing", ["2024.1"], { layers: [base, randomBytes(700_000)] });
   await registry.image("hello-world", ["latest"], {});
 }

@@ -5,7 +5,6 @@
 //! `docker-registry` instead, which tells a defect of a test from a defect of ours.
 
 mod api;
-mod browser;
 pub(crate) mod cluster;
 pub(crate) mod docker_engine;
 mod image;
@@ -20,7 +19,6 @@ pub(crate) use crate::program::{
     combined, go_tool, program, program_under_test, run, run_failing, run_with_input,
 };
 pub(crate) use api::{Answer, Api, sha256};
-pub(crate) use browser::Browser;
 pub(crate) use image::{Blob, ImageSpec, Layout, pseudo_random};
 pub(crate) use reference::Reference;
 pub(crate) use server::{Options, TestServer, basic_authorization, fingerprint, pakhuis};
