@@ -80,7 +80,9 @@ async function readAnImage(page) {
 
 async function search(page, scripts) {
   await page.getByRole("link", { name: "Repositories" }).first().click();
+  await page.waitForURL("**/ui/");
   if (scripts) {
+    await page.locator("form.search kbd").waitFor();
     await page.keyboard.press("/");
     assert.equal(await page.evaluate(() => document.activeElement.id), "q");
   }

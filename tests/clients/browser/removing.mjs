@@ -92,11 +92,11 @@ async function deleteAll(page, registry, name) {
   await page.goto(`/ui/r/${name}`);
   await page.getByRole("link", { name: "Delete the repository" }).click();
   await page.getByRole("heading", { name: `Delete all of ${name}?` }).waitFor();
-  await page.getByLabel("To confirm, type the name").fill("something else");
+  await page.getByLabel("type the name of the repository").fill("something else");
   await page.getByRole("button", { name: "Delete all of it" }).click();
   await page.getByText("The name was not the one asked for.").waitFor();
   await expect(registry, name, { keep: "there" });
-  await page.getByLabel("To confirm, type the name").fill(name);
+  await page.getByLabel("type the name of the repository").fill(name);
   await page.getByRole("button", { name: "Delete all of it" }).click();
   await page.getByText("The repository is deleted").waitFor();
   await expect(registry, name, { keep: "gone" });

@@ -145,7 +145,7 @@ export async function lookAtAnswers(browser, { url, user, password, directory })
 async function lookAtQuestionsAgain({ page, context }, { user, password, directory }) {
   await signIn(page, user, password);
   await page.goto("/ui/-/delete-repository?repository=team/web");
-  await page.getByLabel("To confirm, type the name").fill("something else");
+  await page.getByLabel("type the name of the repository").fill("something else");
   await page.getByRole("button", { name: "Delete all of it" }).click();
   await page.getByRole("alert").waitFor();
   await lookAt(page, directory, "delete-again");
