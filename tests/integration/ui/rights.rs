@@ -102,7 +102,7 @@ async fn a_guest_sees_no_name_size_layer_or_count_of_the_others() {
 /// What the page that asks before `v1` of `team/app` is deleted says can be freed.
 async fn freed(browser: &mut Browser, digest: &str) -> String {
     let page = browser.get(&format!("/ui/-/delete?repository=team/app&digest={digest}")).await.text;
-    page.split("needs afterwards: <strong>").nth(1).unwrap().split('<').next().unwrap().to_owned()
+    page.split("Nothing needs <strong>").nth(1).unwrap().split('<').next().unwrap().to_owned()
 }
 
 #[tokio::test]
