@@ -15,6 +15,9 @@ pub(super) const FIFTY: Duration = Duration::from_millis(20);
 /// 50 of each.
 pub(super) const HUNDRED: Duration = Duration::from_millis(10);
 
+/// On their way at once at most: a machine that cannot keep the pace is told by the pace, not by answers that are late.
+const AT_ONCE: usize = 200;
+
 const INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// Runs until it is [ended](Load::end).
@@ -82,16 +85,23 @@ async fn run(clients: Arc<Clients>, pace: Duration, stop: Arc<AtomicBool>) -> Ta
     let begin = Instant::now();
     let mut clock = tokio::time::interval(pace);
     let mut running = JoinSet::new();
+    let mut done = Vec::new();
     for number in 1.. {
         clock.tick().await;
+        while let Some(ended) = running.try_join_next() {
+            done.push(ended.expect("a request is seen to its end"));
+        }
         if stop.load(Ordering::Relaxed) {
             break;
+        }
+        if running.len() >= AT_ONCE {
+            continue;
         }
         let clients = Arc::clone(&clients);
         running.spawn(async move { one(&clients, number).await });
     }
     let mut tally = Tally { took: begin.elapsed(), pace, ..Tally::default() };
-    for (number, took, outcome) in running.join_all().await {
+    for (number, took, outcome) in done.into_iter().chain(running.join_all().await) {
         tally.slowest = tally.slowest.max(took);
         match outcome {
             Ok(()) if is_pull(number) => tally.pulls += 1,

@@ -3,6 +3,7 @@
 
 mod images;
 mod registry;
+mod script;
 mod stack;
 
 use std::time::{Duration, Instant};
@@ -92,5 +93,9 @@ fn a_stack_lives_from_a_registry_that_is_a_service_of_its_swarm() {
     stack.assert_runs("service", &second, PATIENCE);
     stack.assert_answers("two");
     told("a node pulls for the stack as the user that it was rotated to");
+
+    let by_the_stack = script::told(manager, "registry_registry");
     stack.remove();
+    script::takes_the_place_of_the_stack(&registry, manager, &by_the_stack);
+    told("config/service-create made the same service, and an image was pulled from it");
 }

@@ -21,7 +21,7 @@ pub(super) struct Pulls {
     pub(super) failed: Vec<String>,
 }
 
-fn config(name: &str) -> PathBuf {
+pub(super) fn config(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("config").join(name)
 }
 
@@ -112,11 +112,15 @@ impl Registry {
     /// By the command of docs/operations.md, with what stack.env says.
     #[track_caller]
     fn deploy_again(&self, manager: &Node) {
-        let (root, stack) = (self.directory.path().display(), config("stack.yml"));
         let deploy = "docker stack deploy --resolve-image never --compose-file";
-        let line = format!("cd {root}; set -a; . ./stack.env; set +a; {deploy} {} registry", stack.display());
-        let output = manager.command("sh").args(["-c", &line]).output().expect("nsenter starts");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        self.with_variables(manager, &format!("{deploy} {} registry", config("stack.yml").display()));
+    }
+
+    /// Runs a line of shell that finds the variables of stack.env; what it said.
+    #[track_caller]
+    pub(super) fn with_variables(&self, manager: &Node, line: &str) -> String {
+        let line = format!("cd {}; set -a; . ./stack.env; set +a; {line}", self.directory.path().display());
+        manager.run("sh", &["-c", &line]).ok()
     }
 
     /// Changes a variable in the file that is kept.
