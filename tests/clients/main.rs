@@ -27,6 +27,7 @@ mod files;
 mod hostile;
 mod htpasswd;
 mod kill;
+mod newcomer;
 mod node;
 mod oras;
 mod page_budget;

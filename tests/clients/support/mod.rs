@@ -5,6 +5,7 @@
 //! `docker-registry` instead, which tells a defect of a test from a defect of ours.
 
 mod api;
+pub(crate) mod book;
 pub(crate) mod cluster;
 pub(crate) mod docker_engine;
 mod image;

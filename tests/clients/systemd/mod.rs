@@ -4,11 +4,12 @@
 mod guest;
 mod package;
 
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use guest::Guest;
 use package::Packages;
+
+use crate::support::book;
 
 /// Within which the server has to show that it lives, in place of the 30 s of the unit.
 const WATCHDOG: Duration = Duration::from_secs(8);
@@ -63,11 +64,8 @@ fn the_package_lives_under_systemd() {
 
 /// The commands of "On one machine" but for those that the package makes needless, as they stand there.
 fn begin_as_the_run_book_says(guest: &Guest) {
-    let book = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/operations.md");
-    let book = std::fs::read_to_string(book).expect("the run book");
-    let section = book.split("## On one machine\n").nth(1).expect("a section");
-    let commands = section.split("```console\n").nth(1).and_then(|rest| rest.split("```").next());
-    let commands: Vec<_> = commands.expect("a block").lines().skip(4).collect();
+    let commands = book::commands("docs/operations.md", "\n## On one machine\n");
+    let commands: Vec<_> = commands.iter().skip(4).map(String::as_str).collect();
     let brought = |line: &&str| line.ends_with("/etc/systemd/system/");
     assert_eq!(commands.iter().filter(|line| brought(line)).count(), 1, "{commands:#?}");
 
