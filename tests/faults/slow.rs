@@ -159,12 +159,19 @@ const OF_A_PUSH: [Operation; 9] = [
     Operation::Rename,
 ];
 
+/// Pushes at most, until the slow call is one of the push's own and not of what the server writes by itself meanwhile.
+const PUSHES: u64 = 4;
+
 /// The push waits for it and goes through; a pull meanwhile does not wait.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_volume_on_which_one_call_of_a_push_takes_ten_seconds() {
-    let cases = OF_A_PUSH.iter().map(|operation| async move {
+    join_all(OF_A_PUSH.iter().map(one_call_is_slow)).await;
+}
+
+async fn one_call_is_slow(operation: &Operation) {
+    for number in 0..PUSHES {
         let registry = Registry::start().await;
-        let (client, during) = (registry.client.clone(), Image::new(2, 3_000, None));
+        let (client, during) = (registry.client.clone(), Image::new(2 + number, 3_000, None));
         registry.slow_down(Fault::once(std::slice::from_ref(operation), Effect::Delay(LONG)));
         let begun = Instant::now();
         let pushed = tokio::spawn(async move {
@@ -183,10 +190,13 @@ async fn a_volume_on_which_one_call_of_a_push_takes_ten_seconds() {
             took.as_secs_f64(),
             pulled.as_secs_f64()
         );
-        assert!(took >= LONG && took < LONG * 2, "{operation:?}: the push took {took:?}");
+        assert!(took < LONG * 2, "{operation:?}: the push took {took:?}");
         assert!(pulled < AT_ONCE, "{operation:?}: the pull took {pulled:?}");
-    });
-    join_all(cases).await;
+        if took >= LONG {
+            return;
+        }
+    }
+    panic!("{operation:?}: no push of {PUSHES} waited");
 }
 
 /// The question how the volume is has no answer for ten seconds: from the fifth on it counts as hung, until it answers.

@@ -5,8 +5,6 @@ import { chromium } from "playwright-core";
 
 const axeSource = readFileSync(createRequire(import.meta.url).resolve("axe-core/axe.min.js"), "utf8");
 const RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"];
-/** What depends on colours; all else is the same document in another theme, and is asked once of each theme and width. */
-const COLOURS = { type: "rule", values: ["color-contrast", "link-in-text-block"] };
 
 export const WIDTHS = { wide: { width: 1280, height: 900 }, narrow: { width: 375, height: 812 } };
 
@@ -60,8 +58,7 @@ export async function look(page, directory, name) {
     for (const width of Object.keys(WIDTHS)) {
       await page.emulateMedia({ colorScheme: theme });
       await page.setViewportSize(WIDTHS[width]);
-      const rules = (theme === "light") === (width === "wide") ? RULES : COLOURS;
-      const result = await page.evaluate((runOnly) => window.axe.run(document, { runOnly, resultTypes: ["violations"] }), rules);
+      const result = await page.evaluate((runOnly) => window.axe.run(document, { runOnly, resultTypes: ["violations"] }), RULES);
       for (const one of result.violations) {
         found.push(`${name} ${page.url()} ${theme} ${width}: ${one.id}: ${one.help}: ${one.nodes.slice(0, 3).map((node) => node.html.slice(0, 160)).join(" | ")}`);
       }
