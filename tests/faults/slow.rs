@@ -168,7 +168,7 @@ async fn a_volume_on_which_one_call_of_a_push_takes_ten_seconds() {
     join_all(OF_A_PUSH.iter().map(one_call_is_slow)).await;
 }
 
-async fn one_call_is_slow(operation: &Operation) {
+async fn one_call_is_slow(operation: &'static Operation) {
     for number in 0..PUSHES {
         let registry = Registry::start().await;
         let (client, during) = (registry.client.clone(), Image::new(2 + number, 3_000, None));
