@@ -1,7 +1,10 @@
 //! Hashing and writing an upload in large pieces, each on a thread that may block, none of which waits for a
 //! slow client.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, future::BoxFuture};
@@ -12,8 +15,11 @@ use crate::storage::StorageError;
 /// Bytes gathered before they are hashed and written in one go. A request holds at most two pieces.
 const PIECE: usize = 256 * 1024;
 
-/// The same for a client that sends fast: two threads are woken for each piece. A slow one's piece would only hold memory.
+/// The same for a client that sends fast, since two threads are woken for each piece. A slow one's would only hold memory.
 const FAST_PIECE: usize = 512 * 1024;
+
+/// With more uploads than this at once, all pieces are small: together they would fill the memory while a volume hangs.
+const FAST_UPLOADS: u64 = 16;
 
 /// A client is fast that filled a piece within this time: 16 MiB a second.
 const FAST: Duration = Duration::from_millis(16);
@@ -94,7 +100,8 @@ impl UploadWriter {
 
     async fn start_piece(&mut self) -> Result<(), RegistryError> {
         // Before the wait for the volume, whose speed is not the client's.
-        let is_fast = self.piece_size >= PIECE && self.last_write.elapsed() <= FAST;
+        let few = self.registry.counters().uploads_receiving.load(Ordering::Relaxed) <= FAST_UPLOADS;
+        let is_fast = few && self.piece_size >= PIECE && self.last_write.elapsed() <= FAST;
         self.piece_target = if is_fast { FAST_PIECE } else { PIECE };
         self.settle().await?;
         let State::Idle(mut claimed) = std::mem::replace(&mut self.state, State::Lost) else {

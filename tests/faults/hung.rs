@@ -32,6 +32,7 @@ async fn a_volume_that_hangs_and_comes_back() {
     let htpasswd = users.path().join("htpasswd");
     add_user(&htpasswd);
     let server = Server::with_sign_in(volume.root(), &htpasswd);
+    let _goes_on = volume.goes_on_at_the_end();
     let client = server.client().signed_in("alice", "correct horse battery staple");
     let (image, after) = (Image::new(1, 300_000, None), Image::new(2, 300_000, None));
     push(&client, REPOSITORY, TAG, &image).await.expect("a push before");

@@ -12,8 +12,8 @@ use crate::support::{
     registry::wait_for,
 };
 
-/// More than the server gathers before it writes.
-const PIECE: usize = 600_000;
+/// More than the server gathers before it writes; one in memory, however many are on their way.
+static PIECE: [u8; 600_000] = [b'x'; 600_000];
 
 /// A PATCH of which a piece is on the volume, and which goes on when the test says so.
 pub(crate) struct RunningUpload {
@@ -47,7 +47,7 @@ impl RunningUpload {
     /// Sends another piece.
     fn go_on(&self) {
         // Nobody takes it once there is an answer.
-        let _ = self.pieces.send(vec![b'x'; PIECE].into());
+        let _ = self.pieces.send(Bytes::from_static(&PIECE));
     }
 
     /// Sends on; what the request was told then. `None` when the connection was closed under it.

@@ -23,8 +23,9 @@ pub(crate) const AT_ONCE: Duration = Duration::from_secs(3);
 
 /// Places for calls of each of three kinds, and the threads that a server has anyway.
 const MOST_THREADS: usize = 3 * 64 + 40;
-/// What 500 requests may add.
-const MOST_MEMORY_KIB: u64 = 64 << 10;
+/// What 500 requests may add, and 100 uploads on their way: each of those holds two pieces of 256 KiB, and to each what
+/// one read of the connection brings more than that.
+const MOST_MEMORY_KIB: u64 = 96 << 10;
 
 /// What one request was told, and after how many seconds.
 pub(crate) struct Told {

@@ -61,6 +61,20 @@ impl StoppableVolume {
     pub(crate) fn go_on(&self) {
         kill_process(Pid::from_child(&self.program), Signal::CONT).expect("our own child");
     }
+
+    /// Makes it go on when this is dropped. Declared after a server: one whose test has failed ends only when its calls
+    /// come back.
+    pub(crate) fn goes_on_at_the_end(&self) -> GoesOn {
+        GoesOn(Pid::from_child(&self.program))
+    }
+}
+
+pub(crate) struct GoesOn(Pid);
+
+impl Drop for GoesOn {
+    fn drop(&mut self) {
+        let _ = kill_process(self.0, Signal::CONT);
+    }
 }
 
 impl Drop for StoppableVolume {
