@@ -14,7 +14,7 @@ use std::{
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use super::serve::ServeSettings;
+use super::ServeSettings;
 use crate::{
     api,
     auth::{Authenticator, Policy},
@@ -42,24 +42,45 @@ const LIVE: [&str; 9] = [
 
 /// What is changed in place.
 pub(super) struct Running {
-    pub(super) settings: ServeSettings,
-    pub(super) file: Option<PathBuf>,
-    pub(super) in_force: BTreeMap<&'static str, String>,
-    pub(super) limits: SharedLimits,
-    pub(super) warning: api::Warning,
-    pub(super) authenticator: Authenticator,
-    pub(super) policy: Policy,
-    pub(super) certificate: Option<Arc<tls::ReloadingCertificate>>,
+    settings: ServeSettings,
+    file: Option<PathBuf>,
+    in_force: BTreeMap<&'static str, String>,
+    limits: SharedLimits,
+    warning: api::Warning,
+    authenticator: Authenticator,
+    policy: Policy,
+    certificate: Option<Arc<tls::ReloadingCertificate>>,
     /// What was there at the start: not all of it is shown as text.
-    pub(super) events: Option<events::Config>,
+    events: Option<events::Config>,
 }
 
 /// The settings of a configuration by their names.
-pub(super) fn by_name(config: &Config) -> BTreeMap<&'static str, String> {
+fn by_name(config: &Config) -> BTreeMap<&'static str, String> {
     config.settings.iter().map(|setting| (setting.key, setting.value.clone())).collect()
 }
 
 impl Running {
+    /// Around what was started with this configuration.
+    pub(super) fn new(
+        settings: ServeSettings,
+        config: &Config,
+        authenticator: &Authenticator,
+        policy: &Policy,
+        certificate: Option<Arc<tls::ReloadingCertificate>>,
+    ) -> Self {
+        Self {
+            settings,
+            file: config.file.clone(),
+            in_force: by_name(config),
+            limits: config.server.limits.clone(),
+            warning: config.api.warning.clone(),
+            authenticator: authenticator.clone(),
+            policy: policy.clone(),
+            certificate,
+            events: config.events.clone(),
+        }
+    }
+
     /// Follows the file until `shutdown`. SIGHUP must have a listener even where there is no file: it would end the
     /// process.
     ///
