@@ -47,7 +47,8 @@ impl AddUser {
             Ok(edited) => {
                 record(file, "add-user", name)?;
                 console.show_generated(from, &password)?;
-                console.report(&format!("added user \"{name}\""), &path, edited)?;
+                let done = format!("added user \"{name}\"");
+                console.report(&done, &path, "knows the user from now on", edited)?;
                 Ok(DONE)
             }
             Err(error) => console.refuse_edit(error, &hint),

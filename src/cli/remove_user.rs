@@ -52,7 +52,8 @@ impl RemoveUser {
         match htpasswd::remove_user(&path, name) {
             Ok(edited) => {
                 record(file, "remove-user", name)?;
-                console.report(&format!("removed user \"{name}\""), &path, edited)?;
+                let done = format!("removed user \"{name}\"");
+                console.report(&done, &path, "refuses the user within 5 seconds", edited)?;
                 Ok(DONE)
             }
             Err(error) => console.refuse_edit(error, &hint),

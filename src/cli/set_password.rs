@@ -44,7 +44,9 @@ impl SetPassword {
             Ok(edited) => {
                 record(file, "set-password", name)?;
                 console.show_generated(from, &password)?;
-                console.report(&format!("changed the password of \"{name}\""), &path, edited)?;
+                let done = format!("changed the password of \"{name}\"");
+                let server = "takes the new one from now on, and the old one for up to 5 seconds";
+                console.report(&done, &path, server, edited)?;
                 Ok(DONE)
             }
             Err(error) => console.refuse_edit(error, &hint),

@@ -163,9 +163,9 @@ impl Console<'_> {
         }
     }
 
-    /// Says what was done, after it was.
-    pub(super) fn report(&mut self, done: &str, file: &Path, edited: Edited) -> io::Result<()> {
-        writeln!(self.err, "{done} in {}; a running server follows within 5 seconds", file.display())?;
+    /// Says what was done, after it was, and what a running server makes of it.
+    pub(super) fn report(&mut self, done: &str, file: &Path, server: &str, edited: Edited) -> io::Result<()> {
+        writeln!(self.err, "{done} in {}; a running server {server}", file.display())?;
         if !edited.owner_kept {
             writeln!(
                 self.err,

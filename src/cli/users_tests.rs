@@ -74,6 +74,7 @@ fn a_user_from_first_to_last() {
     let desk = Desk::new();
     let added = desk.run("add-user ana --password-stdin --bcrypt-cost 4", b"pa:ss word\r\n", None);
     assert_eq!((added.code, added.out.as_str()), (0, ""), "{added:?}");
+    assert!(added.err.ends_with("; a running server knows the user from now on\n"), "{added:?}");
     assert!(added.err.contains("added user \"ana\"") && !added.err.contains("pa:ss"), "{added:?}");
     assert!(desk.accepts("ana", "pa:ss word"));
 
@@ -87,6 +88,7 @@ fn a_user_from_first_to_last() {
 
     let changed = desk.run("set-password ana --bcrypt-cost 4", b"", Some(&["new", "new"]));
     assert_eq!(changed.code, 0, "{changed:?}");
+    assert!(changed.err.ends_with("from now on, and the old one for up to 5 seconds\n"), "{changed:?}");
     assert!(desk.accepts("ana", "new") && !desk.accepts("ana", "pa:ss word"));
 
     let listed = desk.run("list-users", b"", None);

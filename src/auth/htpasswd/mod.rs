@@ -13,6 +13,7 @@ use std::{
     collections::{HashMap, HashSet},
     fs::File,
     io::{self, Read as _},
+    os::unix::fs::MetadataExt as _,
     path::Path,
 };
 
@@ -159,6 +160,25 @@ pub fn read(file: &Path) -> io::Result<Vec<u8>> {
         return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the user file is larger than 8 MiB"));
     }
     Ok(text)
+}
+
+/// What tells a file from the one that had its name before, short of reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Stamp {
+    file: (u64, u64),
+    length: u64,
+    times: [(i64, i64); 2],
+}
+
+/// The stamp of the file that has this name now. A change in place within one tick of the file system's clock that leaves
+/// the length as it is does not show. Blocks.
+pub(super) fn stamp(file: &Path) -> io::Result<Stamp> {
+    let found = open_fresh(file)?.metadata()?;
+    Ok(Stamp {
+        file: (found.dev(), found.ino()),
+        length: found.len(),
+        times: [(found.mtime(), found.mtime_nsec()), (found.ctime(), found.ctime_nsec())],
+    })
 }
 
 /// Opens the file that has this name now.

@@ -1,12 +1,14 @@
 //! Checks who somebody says to be: bcrypt off the async threads, and as seldom as safety allows.
 //!
 //! A request without proven credentials takes this way: key of the credential ([`keys`]), remembered proofs and
-//! failures, one flight per key ([`flights`]), a place in the queue ([`queue`]), one hash, and after a failure a
-//! pause ([`slowdown`]). [`reload`] follows the file.
+//! failures, one flight per key ([`flights`]), a place in the queue ([`queue`]), one hash ([`judgement`]), and after a
+//! failure a look at the file ([`looks`]) and a pause ([`slowdown`]). [`reload`] follows the file.
 
 mod change_password;
 mod flights;
+mod judgement;
 mod keys;
+mod looks;
 mod queue;
 mod reload;
 mod slowdown;
@@ -30,14 +32,14 @@ pub use change_password::ChangeError;
 
 use self::{
     flights::Flights,
+    judgement::Failure,
     keys::{Key, Keys},
+    looks::Looks,
     queue::Queue,
     reload::Loaded,
     slowdown::Slowdown,
 };
-use super::{
-    AuthError, Concurrency, Config, Credentials, Identity, PasswordHash, RemoteAddress, Slot, UserName,
-};
+use super::{AuthError, Concurrency, Config, Credentials, Identity, RemoteAddress, Slot, UserName};
 
 /// Most proven credentials remembered, and most failed ones.
 const MAX_REMEMBERED: u64 = 10_000;
@@ -76,8 +78,9 @@ struct Gate {
     rejected: AtomicU64,
     requests: Concurrency<UserName>,
     max_requests_per_user: AtomicUsize,
-    /// Wakes whoever follows the file.
+    /// Wakes whoever follows the file, to read it.
     at_once: Notify,
+    looks: Looks,
 }
 
 /// The right of one request to be worked on; given back on drop.
@@ -123,6 +126,7 @@ impl Authenticator {
             requests: Concurrency::default(),
             max_requests_per_user: AtomicUsize::new(config.max_requests_per_user),
             at_once: Notify::new(),
+            looks: Looks::default(),
             file,
             config,
         };
@@ -185,7 +189,8 @@ impl Authenticator {
     ///
     /// A wrong password and an unknown user take the same work and give the same [`AuthError::Rejected`], after a
     /// pause that grows with the failures of this user name from this address. A right password never waits for
-    /// that pause, whoever failed before. Dropping the future is safe at any point.
+    /// that pause, whoever failed before. Who was added, or given another password, since the file was read last gets
+    /// in too, as long as [`Self::watch`] runs. Dropping the future is safe at any point.
     pub async fn authenticate(
         &self,
         credentials: Option<&Credentials>,
@@ -195,83 +200,29 @@ impl Authenticator {
             return Ok(Identity::Anonymous);
         };
         let credentials = credentials.ok_or(AuthError::Missing)?;
-        if gate.is_right(credentials, remote).await? {
-            gate.slowdown.forget(|| gate.keys.client(credentials.user(), remote));
-            return Ok(Identity::User(credentials.user().clone()));
+        let client = || gate.keys.client(credentials.user(), remote);
+        let right = || {
+            gate.slowdown.forget(client);
+            Ok(Identity::User(credentials.user().clone()))
+        };
+        let first = gate.judge(credentials, remote).await?;
+        if first.right {
+            return right();
         }
-        gate.rejected.fetch_add(1, Ordering::Relaxed);
-        gate.slowdown.pause(gate.keys.client(credentials.user(), remote)).await;
+        let failure = Failure::new(gate, &first, credentials.user(), remote);
+        let pause = tokio::time::Instant::now() + gate.slowdown.count(client());
+        gate.looks.one_from_now().await;
+        if !Arc::ptr_eq(&first.by, &gate.loaded.load()) {
+            failure.take_back();
+            let second = gate.judge(credentials, remote).await?;
+            if second.right {
+                return right();
+            }
+            drop(Failure::new(gate, &second, credentials.user(), remote));
+        } else {
+            drop(failure);
+        }
+        tokio::time::sleep_until(pause).await;
         Err(AuthError::Rejected)
     }
-}
-
-impl Gate {
-    /// Whether the user exists and has this password.
-    async fn is_right(&self, credentials: &Credentials, remote: RemoteAddress) -> Result<bool, AuthError> {
-        let name = credentials.user().as_str();
-        let (hash, known) = {
-            let loaded = self.loaded.load();
-            let users = loaded.users().ok_or(AuthError::Unavailable)?;
-            match users.get(name) {
-                Some(hash) => (hash.clone(), true),
-                None => (loaded.stand_in().clone(), false),
-            }
-        };
-        let key = self.keys.credential(credentials, &hash);
-        if let Some(answer) = self.remembered(&key) {
-            self.remembered.fetch_add(1, Ordering::Relaxed);
-            return Ok(answer && known);
-        }
-        let flight = self.flights.join(key);
-        let prove = || async {
-            let right = self.prove(key, credentials, &hash, remote).await?;
-            record(known.then_some(name), right && known, remote);
-            Ok(right)
-        };
-        let right = *flight.cell().get_or_try_init(prove).await?;
-        // The wait may have been long: the user may be gone or have another password by now.
-        let loaded = self.loaded.load();
-        Ok(right && known && loaded.users().and_then(|users| users.get(name)) == Some(&hash))
-    }
-
-    /// What is known of this credential. The key covers the stored hash, so a changed password or a new user is
-    /// a new question, and a remembered failure can never refuse a right password.
-    fn remembered(&self, key: &Key) -> Option<bool> {
-        if self.proven.get(key).is_some() { Some(true) } else { self.failed.get(key).map(|()| false) }
-    }
-
-    /// Hashes the password when its turn comes, and remembers the answer.
-    async fn prove(
-        &self,
-        key: Key,
-        credentials: &Credentials,
-        hash: &PasswordHash,
-        remote: RemoteAddress,
-    ) -> Result<bool, AuthError> {
-        // The flight before this one may have landed between our look and our start.
-        if let Some(answer) = self.remembered(&key) {
-            return Ok(answer);
-        }
-        let turn = self.queue.turn(remote).await?;
-        self.hashed.fetch_add(1, Ordering::Relaxed);
-        let (password, hash) = (credentials.password().clone(), hash.clone());
-        let right = tokio::task::spawn_blocking(move || {
-            let right = hash.verify(&password);
-            // Held by the hashing itself, which goes on when the client has gone away.
-            drop(turn);
-            right
-        })
-        .await
-        .map_err(|_| AuthError::Unavailable)?;
-        if right { &self.proven } else { &self.failed }.insert(key, ());
-        Ok(right)
-    }
-}
-
-/// Writes a sign-in to the audit log: once a hash, not once a request. The name only where there is such a user, since
-/// people type passwords there.
-fn record(user: Option<&str>, right: bool, remote: RemoteAddress) {
-    let outcome = if right { "done" } else { "failed" };
-    let remote = tracing::field::display(remote.0);
-    tracing::info!(target: "pakhuis::audit", action = "sign-in", outcome, user, remote);
 }

@@ -1,5 +1,6 @@
 //! Follows the htpasswd file by reading it every few seconds: notifications do not tell of what another NFS
-//! client wrote, and time stamps come from caches. The file is small, so it is read whole and compared.
+//! client wrote, and time stamps come from caches. The file is small, so it is read whole and compared. In between it is
+//! looked at when a sign-in fails ([`looks`](super::looks)), and read if it is another by its stamp.
 
 use std::{
     io,
@@ -14,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Authenticator, Gate};
 use crate::auth::{
     PasswordHash,
-    htpasswd::{self, Users},
+    htpasswd::{self, Stamp, Users},
 };
 
 /// What is known of the file.
@@ -96,7 +97,7 @@ impl Authenticator {
     /// Follows the htpasswd file until `shutdown`. To be spawned once, beside the server.
     ///
     /// A change counts after [`poll_interval`](crate::auth::Config::poll_interval), also for credentials that
-    /// were proven before. An absent file has no users. While the file cannot be read, also because the file
+    /// were proven before; a new user and a new password count at once. An absent file has no users. While the file cannot be read, also because the file
     /// server hangs, the users last read remain for
     /// [`read_error_grace`](crate::auth::Config::read_error_grace); then nobody gets in until it can be read.
     ///
@@ -116,16 +117,23 @@ impl Authenticator {
 }
 
 async fn follow(gate: &Arc<Gate>, told: impl Fn(bool)) {
+    let mut looks = gate.looks.follow();
     let mut last_read = Instant::now();
+    let mut next_reading = last_read + gate.config.poll_interval;
     let mut failing = false;
+    let mut known = None;
     loop {
-        tokio::select! {
-            () = tokio::time::sleep(gate.config.poll_interval) => {}
-            () = gate.at_once.notified() => {}
-        }
+        let whole = tokio::select! {
+            () = tokio::time::sleep_until(next_reading.into()) => true,
+            () = gate.at_once.notified() => true,
+            () = looks.due() => false,
+        };
+        // To the end of this round.
+        let _look = gate.looks.begin();
         let file = gate.file.clone();
         let mut before = gate.loaded.load_full();
-        let mut reading = tokio::task::spawn_blocking(move || read(&file));
+        let unless = if whole { None } else { known };
+        let mut reading = tokio::task::spawn_blocking(move || read_changed(&file, unless));
         let deadline = (last_read + gate.config.read_error_grace).into();
         let outcome = tokio::select! {
             outcome = &mut reading => outcome,
@@ -136,15 +144,18 @@ async fn follow(gate: &Arc<Gate>, told: impl Fn(bool)) {
                 reading.await
             }
         };
+        if whole {
+            next_reading = Instant::now() + gate.config.poll_interval;
+        }
         match outcome.unwrap_or_else(|error| Err(io::Error::other(error))) {
-            Ok(text) => {
+            Ok(None) => {}
+            Ok(Some((stamp, text))) => {
+                known = Some(stamp);
                 last_read = Instant::now();
                 if !before.has_text(text.as_deref()) {
                     let loaded = Loaded::of(&gate.file, text, gate.config.bcrypt_cost);
                     let is_whole = loaded.is_whole();
-                    // What a page has changed since is newer than what was read; the next look takes what is left.
-                    let found = gate.loaded.compare_and_swap(&before, Arc::new(loaded));
-                    if Arc::ptr_eq(&found, &before) {
+                    if gate.take(&before, loaded) {
                         told(is_whole);
                     }
                 } else if failing {
@@ -158,7 +169,7 @@ async fn follow(gate: &Arc<Gate>, told: impl Fn(bool)) {
                     let grace = gate.config.read_error_grace;
                     tracing::warn!(file = %gate.file.display(), %error, ?grace, "cannot read the user file");
                 }
-                failing = true;
+                (failing, known) = (true, None);
                 if last_read.elapsed() >= gate.config.read_error_grace {
                     gate.close("it could not be read for too long");
                 }
@@ -168,6 +179,17 @@ async fn follow(gate: &Arc<Gate>, told: impl Fn(bool)) {
 }
 
 impl Gate {
+    /// Takes what was read, unless a page has changed the file since: that is newer, and the next reading takes what is
+    /// left. Every failure is a new question then, of whoever is not in the file too.
+    fn take(&self, before: &Arc<Loaded>, loaded: Loaded) -> bool {
+        let found = self.loaded.compare_and_swap(before, Arc::new(loaded));
+        let taken = Arc::ptr_eq(&found, before);
+        if taken {
+            self.failed.invalidate_all();
+        }
+        taken
+    }
+
     /// Lets nobody in any more; says so once.
     fn close(&self, why: &str) {
         if self.loaded.load().users().is_some() {
@@ -175,6 +197,23 @@ impl Gate {
             self.loaded.store(Arc::new(Loaded::unavailable(self.config.bcrypt_cost)));
         }
     }
+}
+
+/// The stamp of a file that is there, and the text.
+type Found = (Option<Stamp>, Option<Vec<u8>>);
+
+/// Reads the file unless it still has the stamp that is known. The stamp is taken first, so that what is written
+/// while it is read shows at the next look. Blocks.
+fn read_changed(file: &Path, known: Option<Option<Stamp>>) -> io::Result<Option<Found>> {
+    let stamp = match htpasswd::stamp(file) {
+        Ok(stamp) => Some(stamp),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+        Err(error) => return Err(error),
+    };
+    if known == Some(stamp) {
+        return Ok(None);
+    }
+    Ok(Some((stamp, read(file)?)))
 }
 
 /// The text of the file, `None` when it is absent.

@@ -33,11 +33,6 @@ impl Slowdown {
         Self { failures, any: AtomicBool::new(false), longest }
     }
 
-    /// Counts a failure and waits.
-    pub(super) async fn pause(&self, client: Key) {
-        tokio::time::sleep(self.next_pause(client)).await;
-    }
-
     /// A client got in: its failures were typing errors.
     pub(super) fn forget(&self, client: impl FnOnce() -> Key) {
         if !self.any.load(Ordering::Relaxed) {
@@ -49,7 +44,8 @@ impl Slowdown {
         }
     }
 
-    fn next_pause(&self, client: Key) -> Duration {
+    /// Counts a failure, and says how long its answer is to be held back.
+    pub(super) fn count(&self, client: Key) -> Duration {
         self.any.store(true, Ordering::Relaxed);
         let count = self.failures.get_with(client, Arc::default);
         // Saturates far above the longest pause.
@@ -66,7 +62,7 @@ mod tests {
     #[test]
     fn pauses_grow_to_a_limit_and_end_with_a_success() {
         let slowdown = Slowdown::new(Duration::from_secs(2));
-        let pauses = |key, n| (0..n).map(|_| slowdown.next_pause([key; 32]).as_millis()).collect::<Vec<_>>();
+        let pauses = |key, n| (0..n).map(|_| slowdown.count([key; 32]).as_millis()).collect::<Vec<_>>();
         assert_eq!(pauses(1, 7), [100, 200, 400, 800, 1600, 2000, 2000]);
         assert_eq!(pauses(1, 100).last(), Some(&2000));
         assert_eq!(pauses(2, 1), [100], "another client is not held to account");

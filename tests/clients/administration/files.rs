@@ -121,9 +121,9 @@ async fn change_users(files: &Files<'_>, round: usize) {
         run_with_input(&mut files.pakhuis(&arguments, "--htpasswd", "htpasswd"), password.as_bytes());
     };
     change("add-user", first);
-    files.until_status(&user, first, 200).await;
+    assert_eq!(files.status_of(&user, first).await, 200, "a user who was just added");
     change("set-password", second);
-    files.until_status(&user, second, 200).await;
+    assert_eq!(files.status_of(&user, second).await, 200, "a password that was just changed");
     assert_eq!(files.status_of(&user, first).await, 401);
     run(&mut files.pakhuis(&["remove-user", &user, "--yes"], "--htpasswd", "htpasswd"));
     files.until_status(&user, second, 401).await;

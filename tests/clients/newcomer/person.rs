@@ -112,10 +112,6 @@ impl Person {
             script += &format!("echo '$ {}'\n", line.replace('\'', ""));
             script += &self.filled_in(line);
             script.push('\n');
-            if self.server.is_some() && line.contains("add-user") {
-                // "Whom the server knows within 5 s".
-                script += "sleep 5\n";
-            }
         }
         run(&mut self.shell(&script));
     }

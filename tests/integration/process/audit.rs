@@ -40,6 +40,8 @@ async fn who_did_what_is_told_and_no_secret() {
     let mut added = added.stdin(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
     added.stdin.take().unwrap().write_all(b"another long secret").unwrap();
     assert!(added.wait().unwrap().success());
+    let bob = server.request(Method::GET, "/v2/").basic_auth("bob", Some("another long secret"));
+    assert_eq!(bob.send().await.unwrap().status(), 200, "at once");
 
     for command in ["reindex", "export-referrers", "cert generate"] {
         let mut command = command.split(' ').fold(pakhuis(), |mut whole, word| {
@@ -51,7 +53,7 @@ async fn who_did_what_is_told_and_no_secret() {
         assert!(ran.status.success(), "{ran:?}");
     }
 
-    wait_for("the records", || records(&server).len() >= 11);
+    wait_for("the records", || records(&server).len() >= 12);
     let records = records(&server);
     assert_eq!(find(&records, "sign-in", "done")["user"], "alice");
     assert_eq!(find(&records, "sign-in", "failed")["user"], "alice");
@@ -65,6 +67,10 @@ async fn who_did_what_is_told_and_no_secret() {
     assert_eq!(find(&records, "delete", "done")["reference"], "1.0");
     assert_eq!(find(&records, "delete", "failed")["cause"], "MANIFEST_UNKNOWN");
     assert_eq!(find(&records, "add-user", "done")["about"], "bob");
+    let sign_ins: Vec<_> = records.iter().filter(|record| record["action"] == "sign-in").collect();
+    let told = |user: Value| sign_ins.iter().filter(|record| record["user"] == user).count();
+    // Who was refused by the users of before was not refused.
+    assert_eq!((sign_ins.len(), told("bob".into()), told(Value::Null)), (4, 1, 1), "{sign_ins:#?}");
     let by_digest = records.iter().find(|record| record["reference"] == digest.as_str()).unwrap();
     assert_eq!((&by_digest["action"], &by_digest["tags"]), (&"push".into(), &"2.0 2.1".into()));
     let volume = server.path("volume").to_string_lossy().into_owned();

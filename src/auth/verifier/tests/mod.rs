@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
+mod looks;
+
 use std::{
     fs,
     net::{IpAddr, Ipv4Addr},
@@ -11,7 +13,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::*;
-use crate::auth::{Password, UserName, htpasswd};
+use crate::auth::{Password, PasswordHash, UserName, htpasswd};
 
 const HERE: RemoteAddress = RemoteAddress(IpAddr::V4(Ipv4Addr::LOCALHOST));
 
