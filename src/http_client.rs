@@ -4,7 +4,7 @@
 use std::{io, path::PathBuf, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, Request, Response, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{SendRequest, handshake};
 use hyper_util::rt::TokioIo;
@@ -36,8 +36,8 @@ impl Client {
         Self { url, ca_certificate, connection: None }
     }
 
-    /// Sends `body` with `headers` and those that every POST has; the status of the answer. Whatever goes wrong, the next
-    /// one has a new connection.
+    /// Sends `body` with `headers` and those that every POST has; the answer, without its body where that is long.
+    /// Whatever goes wrong, the next one has a new connection.
     ///
     /// # Errors
     /// When there is no connection, or no answer within `timeout`.
@@ -46,13 +46,13 @@ impl Client {
         headers: HeaderMap,
         body: Bytes,
         timeout: Duration,
-    ) -> io::Result<StatusCode> {
+    ) -> io::Result<Response<Bytes>> {
         let kept = self.connection.take().filter(|connection| !connection.is_closed());
         let sent = tokio::time::timeout(timeout, self.exchange(kept, headers, body)).await;
-        let (status, connection) =
+        let (answer, connection) =
             sent.map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "no answer in time"))??;
         self.connection = connection;
-        Ok(status)
+        Ok(answer)
     }
 
     async fn exchange(
@@ -60,17 +60,18 @@ impl Client {
         kept: Option<SendRequest<Full<Bytes>>>,
         headers: HeaderMap,
         body: Bytes,
-    ) -> io::Result<(StatusCode, Option<SendRequest<Full<Bytes>>>)> {
+    ) -> io::Result<(Response<Bytes>, Option<SendRequest<Full<Bytes>>>)> {
         let mut connection = match kept {
             Some(connection) => connection,
             None => self.connect().await?,
         };
         connection.ready().await.map_err(io::Error::other)?;
         let answer = connection.send_request(self.request(headers, body)?).await;
-        let answer = answer.map_err(io::Error::other)?;
-        let status = answer.status();
-        let read = Limited::new(answer.into_body(), MOST_OF_ANSWER).collect().await;
-        Ok((status, read.is_ok().then_some(connection)))
+        let (head, body) = answer.map_err(io::Error::other)?.into_parts();
+        let read = Limited::new(body, MOST_OF_ANSWER).collect().await;
+        let connection = read.is_ok().then_some(connection);
+        let body = read.map(http_body_util::Collected::to_bytes).unwrap_or_default();
+        Ok((Response::from_parts(head, body), connection))
     }
 
     fn request(&self, headers: HeaderMap, body: Bytes) -> io::Result<Request<Full<Bytes>>> {

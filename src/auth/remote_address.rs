@@ -2,6 +2,8 @@
 
 use std::net::{IpAddr, Ipv6Addr};
 
+use http::{Extensions, HeaderMap};
+
 /// The address of the client, as the server saw it; put into every request's extensions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct RemoteAddress(pub IpAddr);
@@ -24,6 +26,17 @@ impl RemoteAddress {
 /// requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustedPeer;
+
+impl TrustedPeer {
+    /// Whether such a proxy, and nobody else, says that the client came to it by HTTPS.
+    pub fn says_https(extensions: &Extensions, headers: &HeaderMap) -> bool {
+        // What stands before the last word the client may have written.
+        let protocol = headers.get_all("x-forwarded-proto").iter().next_back();
+        let protocol = protocol.and_then(|protocol| protocol.to_str().ok()?.rsplit(',').next());
+        protocol.is_some_and(|protocol| protocol.trim().eq_ignore_ascii_case("https"))
+            && extensions.get::<Self>().is_some()
+    }
+}
 
 #[cfg(test)]
 mod tests {

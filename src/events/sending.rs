@@ -52,7 +52,7 @@ impl Sender {
             headers.insert("x-pakhuis-signature-256", signature(&secret, body)?);
         }
         let sent = self.client.post(headers, Bytes::copy_from_slice(body), self.target.timeout).await;
-        match sent.map_err(unavailable)? {
+        match sent.map_err(unavailable)?.status() {
             status if status.is_success() => Ok(()),
             // It has read the event and will never take it. Any other answer may be that of a proxy, a wrong secret or a
             // service that is being replaced: the same event may be welcome later.

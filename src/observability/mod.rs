@@ -7,6 +7,7 @@
 pub mod audit;
 mod facts;
 pub mod request_log;
+mod seldom;
 pub mod traces;
 mod traffic;
 
@@ -15,6 +16,7 @@ use std::{fmt, io::IsTerminal, str::FromStr, sync::OnceLock, time::Duration};
 use tracing_subscriber::{EnvFilter, Layer, Registry, filter::filter_fn, layer::SubscriberExt as _, reload};
 
 pub use facts::{Asked, AuthenticatedUser, Cause, Held, ReceivedBytes};
+pub use seldom::Seldom;
 pub use traffic::{Followed, Traffic, traffic};
 
 /// How log lines are written.

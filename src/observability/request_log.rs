@@ -175,6 +175,7 @@ impl LogLine {
         let route = asked.map(|asked| asked.template).filter(|template| !template.is_empty());
         trace.end(&traces::Ended {
             method: self.known_method().unwrap_or("_OTHER"),
+            path: &self.path,
             route: route.or_else(|| (self.route() == "ui").then_some("/ui/{page}")),
             status: self.status.map(|status| status.as_u16()),
             received: self.received.get(),

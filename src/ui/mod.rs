@@ -180,10 +180,7 @@ pub fn router(state: UiState) -> Router {
 
 /// Answers with `encrypted` whom a trusted proxy says to have come by HTTPS.
 async fn by_proxy(State(encrypted): State<Router>, request: Request, next: Next) -> Response {
-    let protocol = request.headers().get_all("x-forwarded-proto").iter().next_back();
-    let protocol = protocol.and_then(|protocol| protocol.to_str().ok()?.rsplit(',').next());
-    let is_https = protocol.is_some_and(|protocol| protocol.trim().eq_ignore_ascii_case("https"));
-    if !is_https || request.extensions().get::<TrustedPeer>().is_none() {
+    if !TrustedPeer::says_https(request.extensions(), request.headers()) {
         return next.run(request).await;
     }
     match encrypted.oneshot(request).await {

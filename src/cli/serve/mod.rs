@@ -26,7 +26,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use self::settings::ServeSettings;
 use crate::{
     auth::{Authenticator, Policy},
-    config::Config,
+    config::{Certificates, Config},
     observability,
     server::{self, health},
 };
@@ -49,7 +49,8 @@ impl Serve {
         let config = self.settings.clone().load()?;
         observability::init(&config.log)?;
         if let Some(traces) = &config.traces {
-            observability::traces::start(traces).context("traces cannot be sent")?;
+            observability::traces::start(traces, config.certificates != Certificates::Off)
+                .context("traces cannot be sent")?;
         }
         // Before there are threads that could open something else.
         let inherited = server::supervisor::inherited_listener().context("the socket handed over")?;

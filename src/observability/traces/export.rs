@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Response, header};
 use bytes::Bytes;
 use opentelemetry::Context;
 use opentelemetry_proto::{
@@ -25,8 +25,14 @@ use opentelemetry_sdk::{
 };
 use prost::Message as _;
 
-use super::Config;
-use crate::{http_client::Client, observability::traffic};
+use super::{
+    Config,
+    partial_success::{PartialSuccess, partial_success},
+};
+use crate::{
+    http_client::Client,
+    observability::{Seldom, traffic},
+};
 
 /// Spans that may wait: some 6 MB.
 const MOST_WAITING: usize = 4096;
@@ -77,6 +83,7 @@ impl Exporter {
             headers_file: config.headers_file.clone(),
             resource: resource.into(),
             failing: false,
+            rejected: Seldom::default(),
         };
         thread::Builder::new().name("traces".to_owned()).spawn(move || sending.run())?;
         Ok(Self(queue))
@@ -156,6 +163,7 @@ struct Sending {
     headers_file: Option<PathBuf>,
     resource: ResourceAttributesWithSchema,
     failing: bool,
+    rejected: Seldom,
 }
 
 impl Sending {
@@ -169,26 +177,39 @@ impl Sending {
             let count = spans.len() as u64;
             let resource_spans = group_spans_by_resource_and_scope(spans, &self.resource);
             let body = ExportTraceServiceRequest { resource_spans }.encode_to_vec().into();
-            if runtime.block_on(self.deliver(body)) {
-                traffic().sent_spans(count);
-            } else {
-                traffic().lost_spans(count);
-            }
+            let lost = match runtime.block_on(self.deliver(body)) {
+                Some(answer) => self.rejected_of(count, answer),
+                None => count,
+            };
+            traffic().sent_spans(count - lost);
+            traffic().lost_spans(lost);
         }
     }
 
-    /// Sends a batch until it is taken; whether it was.
-    async fn deliver(&mut self, body: Bytes) -> bool {
+    /// How many of a batch that was taken were not. Told at most once a minute.
+    fn rejected_of(&self, count: u64, PartialSuccess { rejected, why }: PartialSuccess) -> u64 {
+        let rejected = rejected.min(count);
+        if (rejected > 0 || !why.is_empty())
+            && let Some(spans) = self.rejected.count(rejected)
+        {
+            tracing::warn!(spans, why, "the collector rejects spans, or warns of something");
+        }
+        rejected
+    }
+
+    /// Sends a batch until it is taken; `None` when it was not.
+    async fn deliver(&mut self, body: Bytes) -> Option<PartialSuccess> {
         let begin = Instant::now();
         let mut pause = LONGEST_PAUSE / 10;
         loop {
             let (why, again) = match self.post(body.clone()).await {
-                Ok(status) if status.is_success() => {
+                Ok(answer) if answer.status().is_success() => {
                     self.tell(None);
-                    return true;
+                    return Some(partial_success(answer.headers(), answer.body()));
                 }
                 // What OTLP says may be tried again (specification, "Failures"), and what a proxy says meanwhile.
-                Ok(status) => {
+                Ok(answer) => {
+                    let status = answer.status();
                     let again = matches!(status.as_u16(), 404 | 408 | 429 | 502 | 503 | 504);
                     (format!("the collector answers {status}"), again)
                 }
@@ -196,13 +217,13 @@ impl Sending {
             };
             self.tell(Some(&why));
             if !again || begin.elapsed() >= GIVE_UP || !self.queue.pause(pause) {
-                return false;
+                return None;
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
-    async fn post(&mut self, body: Bytes) -> io::Result<StatusCode> {
+    async fn post(&mut self, body: Bytes) -> io::Result<Response<Bytes>> {
         let mut headers = self.headers_file.as_deref().map(headers).transpose()?.unwrap_or_default();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/x-protobuf"));
         self.client.post(headers, body, TIMEOUT).await

@@ -1,11 +1,12 @@
 //! Traces for OpenTelemetry, where a collector is configured: a span for each request, with the names of OpenTelemetry's
 //! conventions for HTTP servers, and below it one for each call on the volume, up to a number.
 //!
-//! A span says what the log line of its request says, but the route in place of the path: no path, no query string, no
-//! header but `User-Agent`. Nothing waits for the collector ([`export`]): what it does not take is lost, and counted.
+//! A span says what the log line of its request says: no query string, no header but `User-Agent`, and no path for which
+//! there is no route, since a stranger may write anything there. Nothing waits for the collector ([`export`]): what it does not take is lost, and counted.
 //! Without a collector nothing is set up, and a request pays for one look at [`TRACING`].
 
 mod export;
+mod partial_success;
 
 use std::{
     path::PathBuf,
@@ -64,6 +65,8 @@ pub struct Config {
 /// What is there when traces are on.
 struct Tracing {
     tracer: SdkTracer,
+    /// Clients come by HTTPS.
+    secure: bool,
     exporter: Exporter,
     /// Ends its tracers when it is dropped.
     _provider: SdkTracerProvider,
@@ -71,11 +74,11 @@ struct Tracing {
 
 static TRACING: OnceLock<Tracing> = OnceLock::new();
 
-/// Traces requests from now on.
+/// Traces requests, which come by HTTPS if that is `secure`, from now on.
 ///
 /// # Errors
 /// When the file of headers cannot be used, or there is no thread to be had.
-pub fn start(config: &Config) -> std::io::Result<()> {
+pub fn start(config: &Config, secure: bool) -> std::io::Result<()> {
     let resource = resource(&config.service_name);
     let exporter = Exporter::start(config, &resource)?;
     let provider = SdkTracerProvider::builder()
@@ -84,7 +87,7 @@ pub fn start(config: &Config) -> std::io::Result<()> {
         .with_span_processor(exporter.clone())
         .build();
     let tracer = provider.tracer("pakhuis");
-    let _ = TRACING.set(Tracing { tracer, exporter, _provider: provider });
+    let _ = TRACING.set(Tracing { tracer, secure, exporter, _provider: provider });
     Ok(())
 }
 
@@ -116,6 +119,7 @@ pub(super) struct RequestTrace(Context);
 /// What is known of a request at its end.
 pub(super) struct Ended<'a> {
     pub(super) method: &'static str,
+    pub(super) path: &'a str,
     pub(super) route: Option<&'static str>,
     pub(super) status: Option<u16>,
     pub(super) received: u64,
@@ -151,8 +155,10 @@ pub(super) fn begin(request: &Request, id: Uuid) -> Option<RequestTrace> {
     let remote = request.extensions().get().map(|RemoteAddress(address)| address.to_string());
     let agent = request.headers().get(header::USER_AGENT).and_then(|agent| agent.to_str().ok());
     let agent = agent.map(|agent| agent.chars().take(LONGEST_TEXT).collect::<String>());
+    let secure = tracing.secure || TrustedPeer::says_https(request.extensions(), request.headers());
     context.span().set_attributes(
         [
+            Some(KeyValue::new("url.scheme", if secure { "https" } else { "http" })),
             Some(KeyValue::new("network.protocol.version", version)),
             Some(KeyValue::new("pakhuis.request_id", id.to_string())),
             remote.map(|remote| KeyValue::new("client.address", remote)),
@@ -203,10 +209,15 @@ impl RequestTrace {
     /// Ends the span.
     pub(super) fn end(&self, ended: &Ended<'_>) {
         let span = self.0.span();
+        // Of a method that nobody knows the name says nothing (conventions for HTTP spans, "Name").
+        let method = if ended.method == "_OTHER" { "HTTP" } else { ended.method };
         span.update_name(match ended.route {
-            Some(route) => format!("{} {route}", ended.method),
-            None => ended.method.to_owned(),
+            Some(route) => format!("{method} {route}"),
+            None => method.to_owned(),
         });
+        // A client's mistake is no error of the server (conventions for HTTP spans, "Status").
+        let failed = ended.status.filter(|status| *status >= 500);
+        let error = ended.code.map(str::to_owned).or_else(|| failed.map(|status| status.to_string()));
         let number = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
         let text = |name: &'static str, value: Option<&str>| {
             value.map(|value| KeyValue::new(name, value.to_owned()))
@@ -219,6 +230,7 @@ impl RequestTrace {
         });
         span.set_attributes([
             KeyValue::new("http.request.method", ended.method),
+            KeyValue::new("url.path", ended.route.map_or("REDACTED", |_| ended.path).to_owned()),
             KeyValue::new("http.request.body.size", number(ended.received)),
             KeyValue::new("http.response.body.size", number(ended.sent)),
             KeyValue::new("pakhuis.outcome", ended.outcome),
@@ -231,13 +243,12 @@ impl RequestTrace {
                 text("user.name", ended.user),
                 text("pakhuis.repository", ended.repository),
                 text("pakhuis.reference", ended.reference),
-                text("error.type", ended.code),
+                error.map(|error| KeyValue::new("error.type", error)),
             ]
             .into_iter()
             .flatten(),
         );
-        // A client's mistake is no error of the server (conventions for HTTP spans, "Status").
-        if ended.status.is_some_and(|status| status >= 500) {
+        if failed.is_some() {
             span.set_status(Status::error(""));
         }
         span.end();

@@ -15,7 +15,9 @@ use axum::{
     routing::post,
 };
 use opentelemetry_proto::tonic::{
-    collector::trace::v1::ExportTraceServiceRequest,
+    collector::trace::v1::{
+        ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+    },
     common::v1::{KeyValue, any_value::Value},
     trace::v1::{Span, span::SpanKind, status::StatusCode as SpanStatus},
 };
@@ -27,16 +29,18 @@ use super::served::{PASSWORD, Served, free_address, serve_router, wait_for};
 const TOKEN: &str = "Bearer hush-collector";
 const PARENT: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
-/// What a collector got.
+/// What a collector got, and how many spans of each batch it says that it rejects.
 #[derive(Clone, Default)]
-struct Collector(Arc<Mutex<Vec<Bytes>>>);
+struct Collector(Arc<Mutex<Vec<Bytes>>>, i64);
 
-async fn take(State(collector): State<Collector>, headers: HeaderMap, body: Bytes) -> StatusCode {
+async fn take(State(collector): State<Collector>, headers: HeaderMap, body: Bytes) -> (StatusCode, Vec<u8>) {
     if headers["authorization"] != TOKEN || headers["content-type"] != "application/x-protobuf" {
-        return StatusCode::UNAUTHORIZED;
+        return (StatusCode::UNAUTHORIZED, Vec::new());
     }
     collector.0.lock().unwrap().push(body);
-    StatusCode::OK
+    let said = ExportTracePartialSuccess { rejected_spans: collector.1, error_message: String::new() };
+    let answer = ExportTraceServiceResponse { partial_success: (collector.1 > 0).then_some(said) };
+    (StatusCode::OK, answer.encode_to_vec())
 }
 
 impl Collector {
@@ -93,8 +97,8 @@ async fn a_push_and_a_pull_are_traced_below_what_a_trusted_proxy_says_and_withou
     let collector = Collector::default();
     let _listening = collector.listen(address);
     let pull = server.request(Method::GET, "/v2/team/app/manifests/1.0?token=hush-query");
-    let pull =
-        pull.header("traceparent", PARENT).header("user-agent", "docker/29").header("cookie", "hush=cookie");
+    let pull = pull.header("traceparent", PARENT).header("x-forwarded-proto", "https");
+    let pull = pull.header("user-agent", "docker/29").header("cookie", "hush=cookie");
     assert_eq!(pull.basic_auth("alice", Some(PASSWORD)).send().await.unwrap().status(), 200);
     assert_eq!(server.get("/v2/team/app/manifests/absent", PASSWORD).await.status(), 404);
     assert_eq!(server.get("/hush-path", PASSWORD).await.status(), 404);
@@ -113,6 +117,9 @@ async fn a_push_and_a_pull_are_traced_below_what_a_trusted_proxy_says_and_withou
         ("user.name", "alice"),
         ("pakhuis.repository", "team/app"),
         ("pakhuis.reference", "1.0"),
+        ("url.scheme", "http"),
+        ("url.path", "/v2/team/app/manifests/1.0"),
+        ("network.protocol.version", "1.1"),
         ("client.address", "127.0.0.1"),
         ("pakhuis.outcome", "done"),
     ] {
@@ -135,13 +142,18 @@ async fn a_push_and_a_pull_are_traced_below_what_a_trusted_proxy_says_and_withou
         pulls.partition(|span| hex(&span.parent_span_id) == "b7ad6b7169203331");
     assert_eq!((below.len(), alone.len()), (1, 1));
     assert_eq!(hex(&below[0].trace_id), "0af7651916cd43dd8448eb211c80319c");
-    assert_eq!(attributes(&below[0].attributes)["user_agent.original"], "docker/29");
+    let told = attributes(&below[0].attributes);
+    assert_eq!((&*told["user_agent.original"], &*told["url.scheme"]), ("docker/29", "https"));
     let absent = attributes(&alone[0].attributes);
     assert_eq!(
         (absent["http.response.status_code"].as_str(), absent["error.type"].as_str()),
         ("404", "MANIFEST_UNKNOWN")
     );
     assert_eq!(alone[0].status.as_ref().unwrap().code(), SpanStatus::Unset, "a mistake of the client");
+    let nowhere = spans.iter().map(|(_, span)| attributes(&span.attributes));
+    let nowhere: Vec<_> =
+        nowhere.filter(|facts| facts.get("url.path").is_some_and(|path| path == "REDACTED")).collect();
+    assert_eq!(nowhere.len(), 1, "no route, no path: {nowhere:#?}");
     let resource = &spans[0].0;
     assert_eq!(
         (resource["service.name"].as_str(), resource["service.version"].as_str()),
@@ -184,6 +196,41 @@ async fn a_stranger_is_not_asked_what_is_traced_and_the_ratio_is_kept() {
     assert!(!server.log().contains(r#""trace""#), "{}", server.log());
 }
 
+/// A counter of `/metrics`.
+async fn count(metrics: SocketAddr, name: &str) -> u64 {
+    let text = reqwest::get(format!("http://{metrics}/metrics")).await.unwrap().text().await.unwrap();
+    let line = text.lines().find_map(|line| line.strip_prefix(&format!("pakhuis_{name}_total ")));
+    line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_collector_says_it_rejects_is_not_counted_as_sent_and_told_once() {
+    let directory = tempfile::tempdir().unwrap();
+    let (address, metrics) = (free_address(), free_address());
+    let collector = Collector(Arc::default(), 1);
+    let _listening = collector.listen(address);
+    let more = format!("metrics.listen = \"{metrics}\"");
+    let mut server = Served::start(&configuration(directory.path(), address, &more));
+    for batch in 1..=2 {
+        assert_eq!(server.get("/v2/", PASSWORD).await.status(), 200);
+        assert_eq!(server.get("/v2/", PASSWORD).await.status(), 200);
+        wait_for("a batch", || collector.0.lock().unwrap().len() >= batch);
+    }
+    let mut counts = (0, 0);
+    for _ in 0..100 {
+        counts = (count(metrics, "spans_sent").await, count(metrics, "spans_lost").await);
+        if counts.0 + counts.1 >= 4 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    server.stop();
+    let batches = collector.0.lock().unwrap().len() as u64;
+    let spans = collector.spans().len() as u64;
+    assert_eq!(counts, (spans - batches, batches), "one of each batch");
+    assert_eq!(server.log().matches("the collector rejects spans").count(), 1, "{}", server.log());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_collector_that_hangs_holds_nothing_up_and_what_it_does_not_take_is_counted() {
     let directory = tempfile::tempdir().unwrap();
@@ -193,15 +240,10 @@ async fn a_collector_that_hangs_holds_nothing_up_and_what_it_does_not_take_is_co
     let more = format!("metrics.listen = \"{metrics}\"");
     let mut server = Served::start(&configuration(directory.path(), hanging.local_addr().unwrap(), &more));
     server.push("team/app", "1").await;
-    let count = async |name: &str| -> u64 {
-        let text = reqwest::get(format!("http://{metrics}/metrics")).await.unwrap().text().await.unwrap();
-        let line = text.lines().find_map(|line| line.strip_prefix(&format!("pakhuis_{name}_total ")));
-        line.unwrap_or_else(|| panic!("no {name} in {text}")).parse().unwrap()
-    };
     // More spans than may wait.
     let mut slowest = Duration::ZERO;
     let mut asked = 0;
-    while count("spans_lost").await == 0 {
+    while count(metrics, "spans_lost").await == 0 {
         for _ in 0..200 {
             let begin = Instant::now();
             assert_eq!(server.get("/v2/team/app/manifests/1", PASSWORD).await.status(), 200);
@@ -212,7 +254,7 @@ async fn a_collector_that_hangs_holds_nothing_up_and_what_it_does_not_take_is_co
     }
     assert!(asked > 1000, "{asked}: some may wait");
     assert!(slowest < Duration::from_secs(5), "{slowest:?}: less than the collector is waited for");
-    assert_eq!(count("spans_sent").await, 0);
+    assert_eq!(count(metrics, "spans_sent").await, 0);
     let begin = Instant::now();
     server.stop();
     assert!(begin.elapsed() < Duration::from_secs(10), "{:?}", begin.elapsed());
