@@ -1,12 +1,13 @@
 //! Blobs: `/v2/<name>/blobs/<digest>`.
 
 use axum::{body::Body, response::Response};
-use http::{HeaderMap, HeaderValue, StatusCode, header};
+use http::{HeaderMap, HeaderValue, StatusCode, header, request::Parts};
 
-use super::{byte_ranges, error::ApiError, headers};
+use super::{byte_ranges, error::ApiError, headers, late::Late, manifests::entry};
 use crate::{
+    auth::Identity,
     oci::{Digest, RepositoryName, media_type},
-    registry::Registry,
+    registry::{Action, JournalEntry, Registry},
 };
 
 /// `HEAD`: is it there. No file is opened.
@@ -53,10 +54,18 @@ pub(super) async fn get(
 /// `DELETE`: takes it out of this repository.
 pub(super) async fn delete(
     registry: &Registry,
+    identity: &Identity,
     repository: &RepositoryName,
     digest: &Digest,
+    parts: &Parts,
 ) -> Result<Response, ApiError> {
-    registry.delete_blob(repository, digest).await?;
+    let by = JournalEntry { was: Some(digest.clone()), ..entry(Action::Delete, identity, parts, repository) };
+    let told = Late::of(registry, parts);
+    let late = move || {
+        told.audit("delete-blob", &by);
+        told.answer(headers::empty(StatusCode::ACCEPTED));
+    };
+    registry.delete_blob(repository, digest, late).await?;
     Ok(headers::empty(StatusCode::ACCEPTED))
 }
 

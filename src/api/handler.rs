@@ -43,6 +43,17 @@ struct Known {
 }
 
 impl Known {
+    fn of_late_answers(&self) -> Extensions {
+        let mut extensions = Extensions::new();
+        if let Some(asked) = &self.asked {
+            extensions.insert(asked.clone());
+        }
+        if let Some(user) = &self.user {
+            extensions.insert(user.clone());
+        }
+        extensions
+    }
+
     fn tell(self, extensions: &mut Extensions) {
         if let Some(user) = self.user {
             extensions.insert(user);
@@ -73,7 +84,7 @@ fn asked(route: &Route, uri: &Uri) -> Asked {
 
 async fn answer(state: &ApiState, request: Request, known: &mut Known) -> Result<Response, ApiError> {
     // A body cannot be shared between threads, so the rest of the request is looked at apart from it.
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let route = Route::parse(&parts.method, parts.uri.path());
     known.asked = Some(match &route {
         Ok(route) => asked(route, &parts.uri),
@@ -97,6 +108,10 @@ async fn answer(state: &ApiState, request: Request, known: &mut Known) -> Result
         } else {
             ApiError::Denied
         });
+    }
+    if matches!(parts.method, Method::PUT | Method::DELETE) {
+        // For what is done when the answer is gone.
+        parts.extensions.extend(known.of_late_answers());
     }
     dispatch(state, route, &identity, &parts, body).await
 }
@@ -142,7 +157,9 @@ async fn dispatch(
         Route::Catalog => catalog::list(state, identity, uri).await,
         Route::HeadBlob { repository, digest } => blobs::head(registry, &repository, &digest, headers).await,
         Route::GetBlob { repository, digest } => blobs::get(registry, &repository, &digest, headers).await,
-        Route::DeleteBlob { repository, digest } => blobs::delete(registry, &repository, &digest).await,
+        Route::DeleteBlob { repository, digest } => {
+            blobs::delete(registry, identity, &repository, &digest, parts).await
+        }
         Route::StartUpload { repository } => uploads::start(state, identity, &repository, parts, body).await,
         Route::UploadStatus { repository, upload } => uploads::status(registry, &repository, &upload).await,
         Route::PatchUpload { repository, upload } => {

@@ -3,12 +3,11 @@
 use axum::{body::Body, response::Response};
 use http::{HeaderMap, HeaderValue, StatusCode, Uri, header, request::Parts};
 
-use super::{ApiState, error::ApiError, headers, pagination::query_values, request_body};
+use super::{ApiState, error::ApiError, headers, late::Late, pagination::query_values, request_body};
 use crate::{
     auth::{Identity, RemoteAddress},
-    observability::audit,
     oci::{Digest, ErrorCode, Reference, RepositoryName, Tag},
-    registry::{Action, Deletion, JournalEntry, Registry, RegistryError},
+    registry::{Action, Deletion, JournalEntry, PutManifestOutcome, Registry, RegistryError},
 };
 
 /// `GET` and `HEAD`: the manifest as it was pushed, with the type it was pushed with. `Accept` is not looked at:
@@ -53,14 +52,38 @@ pub(super) async fn put(
     let tags = requested_tags(&parts.uri, state.limits.tag_parameters)?;
     let bytes = request_body::whole(&parts.headers, body, registry.config().manifest_size_limit).await?;
     let content_type = parts.headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
-    let stored = registry.put_manifest(repository, reference, &tags, content_type, bytes).await?;
-    for moved in &stored.moved {
-        registry.note(JournalEntry {
-            was: moved.was.clone(),
-            now: Some(stored.digest.clone()),
-            ..entry(Action::Push, identity, parts, repository, Some(&moved.tag))
-        });
-    }
+    let by = entry(Action::Push, identity, parts, repository);
+    let (told, late_by, late_tags) = (Late::of(registry, parts), by.clone(), tags.clone());
+    let late = move |stored: PutManifestOutcome| {
+        pushes(&stored, &late_by).for_each(|entry| told.note(entry));
+        if stored.moved.is_empty() {
+            told.audit(
+                "push",
+                &JournalEntry { now: Some(stored.digest.clone()), ..late_by.done(Action::Push) },
+            );
+        }
+        if let Some(name) = &late_by.repository {
+            told.answer(created(name, &stored, &late_tags));
+        }
+    };
+    let put = registry.put_manifest_or_late(repository, reference, &tags, content_type, bytes, late);
+    let stored = put.await?;
+    pushes(&stored, &by).for_each(|entry| registry.note(entry));
+    Ok(created(repository, &stored, &tags))
+}
+
+/// What the journal says of a push.
+fn pushes(stored: &PutManifestOutcome, by: &JournalEntry) -> impl Iterator<Item = JournalEntry> {
+    stored.moved.iter().map(|moved| JournalEntry {
+        tag: Some(moved.tag.clone()),
+        was: moved.was.clone(),
+        now: Some(stored.digest.clone()),
+        ..by.done(Action::Push)
+    })
+}
+
+/// The answer to a push; `tags` are those that were asked for by `?tag=`.
+fn created(repository: &RepositoryName, stored: &PutManifestOutcome, tags: &[Tag]) -> Response {
     let mut response = headers::empty(StatusCode::CREATED);
     let headers = response.headers_mut();
     headers.insert(header::LOCATION, headers::manifest_location(repository, &stored.digest));
@@ -68,10 +91,10 @@ pub(super) async fn put(
     if let Some(subject) = &stored.subject {
         headers.insert(headers::OCI_SUBJECT, headers::value(subject.as_str()));
     }
-    for tag in &tags {
+    for tag in tags {
         headers.append(headers::OCI_TAG, headers::value(tag.as_str()));
     }
-    Ok(response)
+    response
 }
 
 /// The tags named in the query, each once, in order. Too many answer 414 (specification, Pushing Manifests).
@@ -97,17 +120,25 @@ pub(super) async fn delete(
     reference: &Reference,
     parts: &Parts,
 ) -> Result<Response, ApiError> {
-    let by = entry(Action::Delete, identity, parts, repository, None);
-    let (told, late_by) = (registry.clone(), by.clone());
+    let by = entry(Action::Delete, identity, parts, repository);
+    let (told, late_by) = (Late::of(registry, parts), by.clone());
     match reference {
         Reference::Tag(tag) => {
             let late_tag = tag.clone();
-            let late = move |was| note_late(&told, untag(&late_by, &late_tag, was));
+            let late = move |was| {
+                told.note(untag(&late_by, &late_tag, was));
+                told.answer(headers::empty(StatusCode::ACCEPTED));
+            };
             let was = registry.delete_tag(repository, tag, late).await?;
             registry.note(untag(&by, tag, was));
         }
         Reference::Digest(digest) => {
-            let late = move |done: Deletion| done.entries(&late_by).for_each(|entry| note_late(&told, entry));
+            let late = move |done: Deletion| {
+                done.entries(&late_by).for_each(|entry| told.note(entry));
+                if done.failure.is_none() && !done.deleted.is_empty() {
+                    told.answer(headers::empty(StatusCode::ACCEPTED));
+                }
+            };
             let done = registry.delete_manifest(repository, digest, late).await?;
             done.entries(&by).for_each(|entry| registry.note(entry));
             if let Some(error) = done.failure {
@@ -122,35 +153,14 @@ fn untag(by: &JournalEntry, tag: &Tag, was: Option<Digest>) -> JournalEntry {
     JournalEntry { tag: Some(tag.clone()), was, ..by.done(Action::Untag) }
 }
 
-/// Notes what was done after its request had been told that the volume does not answer.
-fn note_late(registry: &Registry, entry: JournalEntry) {
-    tracing::info!(
-        target: audit::TARGET,
-        action = entry.action.as_str(),
-        outcome = "done",
-        late = true,
-        user = entry.user,
-        remote = entry.address,
-        repository = entry.repository.as_ref().map(|name| name.as_str()),
-        reference = entry.tag.as_ref().map(|tag| tag.as_str()),
-        digest = entry.was.as_ref().map(|digest| digest.as_str()),
-    );
-    registry.note(entry);
-}
-
 /// What the journal says of a request.
-fn entry(
+pub(super) fn entry(
     action: Action,
     identity: &Identity,
     parts: &Parts,
     repository: &RepositoryName,
-    tag: Option<&Tag>,
 ) -> JournalEntry {
     let user = if let Identity::User(user) = identity { Some(user.as_str()) } else { None };
     let address = parts.extensions.get::<RemoteAddress>().map(|remote| remote.0.to_string());
-    JournalEntry {
-        repository: Some(repository.clone()),
-        tag: tag.cloned(),
-        ..JournalEntry::new(action, user, address)
-    }
+    JournalEntry { repository: Some(repository.clone()), ..JournalEntry::new(action, user, address) }
 }

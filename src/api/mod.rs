@@ -11,6 +11,7 @@ mod catalog;
 mod error;
 mod handler;
 mod headers;
+mod late;
 mod manifests;
 mod pagination;
 mod referrers;

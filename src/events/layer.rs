@@ -1,11 +1,14 @@
 //! Makes events of answered requests: in front of the API, behind which everything is decided already.
 
+use std::sync::Arc;
+
 use axum::{
     extract::{Request, State},
     middleware::Next,
     response::Response,
 };
 use http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts};
+use tokio::runtime::Handle;
 
 use super::{
     Action, Event, Events,
@@ -13,18 +16,32 @@ use super::{
 };
 use crate::{
     auth::RemoteAddress,
-    observability::{Asked, AuthenticatedUser, ReceivedBytes, request_log::RequestId},
+    observability::{Asked, AuthenticatedUser, LateAnswer, ReceivedBytes, request_log::RequestId},
 };
 
-/// Middleware: puts what a request did into the queue, and only then lets its answer out, but that of a pull.
+/// Middleware: puts what a request did into the queue, and only then lets its answer out, but that of a pull. What it does
+/// after its answer, because the volume was slow, goes there when it is done.
 pub async fn layer(State(events): State<Events>, request: Request, next: Next) -> Response {
-    let (parts, body) = request.into_parts();
-    let seen = Seen::of(&parts);
+    let (mut parts, body) = request.into_parts();
+    let seen = Arc::new(Seen::of(&parts));
+    parts.extensions.insert(late(&events, &seen));
     let response = next.run(Request::from_parts(parts, body)).await;
     for event in seen.events(&response) {
         events.record(event).await;
     }
     response
+}
+
+fn late(events: &Events, seen: &Arc<Seen>) -> LateAnswer {
+    let (events, seen, async_threads) = (events.clone(), Arc::clone(seen), Handle::current());
+    LateAnswer(Arc::new(move |answer| {
+        let (events, late) = (events.clone(), seen.events(&answer));
+        async_threads.spawn(async move {
+            for event in late {
+                events.record(event).await;
+            }
+        });
+    }))
 }
 
 /// What of a request is needed when it is over.

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use axum::response::Response;
+
 /// The user a handler found to be asking.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AuthenticatedUser(pub Arc<str>);
@@ -27,6 +29,10 @@ pub struct Asked {
     /// Where a blob was to be mounted from.
     pub mounted_from: Option<Arc<str>>,
 }
+
+/// Takes the answer that a request would have had if what it did had been done in time; a request extension.
+#[derive(Clone)]
+pub struct LateAnswer(pub Arc<dyn Fn(Response) + Send + Sync>);
 
 /// Why a request was not done, as the client was told.
 #[derive(Clone, Debug, PartialEq, Eq)]

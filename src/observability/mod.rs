@@ -15,7 +15,7 @@ use std::{fmt, io::IsTerminal, str::FromStr, sync::OnceLock, time::Duration};
 
 use tracing_subscriber::{EnvFilter, Layer, Registry, filter::filter_fn, layer::SubscriberExt as _, reload};
 
-pub use facts::{Asked, AuthenticatedUser, Cause, Held, ReceivedBytes};
+pub use facts::{Asked, AuthenticatedUser, Cause, Held, LateAnswer, ReceivedBytes};
 pub use seldom::Seldom;
 pub use traffic::{Followed, Traffic, traffic};
 

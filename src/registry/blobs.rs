@@ -43,15 +43,28 @@ impl Registry {
         Ok(BlobReader::new(self.clone(), digest.clone(), file))
     }
 
-    /// Takes a blob out of a repository. Other repositories keep it.
+    /// Takes a blob out of a repository. Other repositories keep it. `late` is told when it is gone after the deadline.
     pub async fn delete_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
+        late: impl FnOnce() + Send + 'static,
     ) -> Result<(), RegistryError> {
         self.require_delete()?;
-        let (name, wanted) = (repository.clone(), digest.clone());
-        let removed = self.storage(Work::Write, move |storage| storage.unlink_blob(&name, &wanted)).await?;
+        let (registry, name, wanted) = (self.clone(), repository.clone(), digest.clone());
+        let unlink = move |storage: &Storage| {
+            let unlinked = storage.unlink_blob(&name, &wanted);
+            if let Err(error) = &unlinked {
+                registry.inner.watch.note(error);
+            }
+            unlinked
+        };
+        let late = |unlinked: Result<bool, _>| {
+            if matches!(unlinked, Ok(true)) {
+                late();
+            }
+        };
+        let removed = self.change(unlink, late).await??;
         if removed { Ok(()) } else { Err(RegistryError::BlobUnknown(digest.clone())) }
     }
 

@@ -149,6 +149,19 @@ impl Registry {
         content_type: Option<&str>,
         bytes: Bytes,
     ) -> Result<PutManifestOutcome, RegistryError> {
+        self.put_manifest_or_late(repository, reference, tags, content_type, bytes, drop).await
+    }
+
+    /// The same; `late` is told what came of a push that was done after the deadline.
+    pub async fn put_manifest_or_late(
+        &self,
+        repository: &RepositoryName,
+        reference: &Reference,
+        tags: &[Tag],
+        content_type: Option<&str>,
+        bytes: Bytes,
+        late: impl FnOnce(PutManifestOutcome) + Send + 'static,
+    ) -> Result<PutManifestOutcome, RegistryError> {
         let limit = self.inner.config.manifest_size_limit;
         if bytes.len() > limit {
             return Err(RegistryError::ManifestTooLarge { limit });
@@ -162,21 +175,31 @@ impl Registry {
             content_type: content_type.map(str::to_owned),
             bytes,
         };
-        let storage = self.inner.storage.clone();
-        let result = self.inner.blocking.run(Work::Write, move || put.run(&storage)).await?;
-        if let Err(
-            RegistryError::OutOfSpace(error) | RegistryError::ReadOnly(error) | RegistryError::Storage(error),
-        ) = &result
-        {
-            self.inner.watch.note(error);
-        }
-        if let Ok(outcome) = &result {
-            self.inner.overviews.touch_repository(repository);
-            for moved in &outcome.moved {
-                self.inner.overviews.touch(repository, &moved.tag);
+        let (registry, name) = (self.clone(), repository.clone());
+        let put = move |storage: &Storage| {
+            let result = put.run(storage);
+            registry.note_put(&name, &result);
+            result
+        };
+        self.change(put, |result| drop(result.map(late))).await?
+    }
+
+    /// What a push means for the rest of the server.
+    fn note_put(&self, repository: &RepositoryName, result: &Result<PutManifestOutcome, RegistryError>) {
+        match result {
+            Ok(outcome) => {
+                self.inner.overviews.touch_repository(repository);
+                for moved in &outcome.moved {
+                    self.inner.overviews.touch(repository, &moved.tag);
+                }
             }
+            Err(
+                RegistryError::OutOfSpace(error)
+                | RegistryError::ReadOnly(error)
+                | RegistryError::Storage(error),
+            ) => self.inner.watch.note(error),
+            Err(_) => {}
         }
-        result
     }
 
     /// Removes a tag; the manifest stays. Returns what it named, when that could be read. `late` is told the same when

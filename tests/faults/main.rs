@@ -13,6 +13,7 @@ mod full;
 mod hang_at_call;
 mod hung;
 mod judgement;
+mod late;
 #[path = "../shared/program.rs"]
 mod program;
 #[path = "../shared/random.rs"]

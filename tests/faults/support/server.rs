@@ -53,6 +53,12 @@ impl Server {
         Self::start(root, false, None, &["--htpasswd", htpasswd.to_str().expect("a path in UTF-8")])
     }
 
+    /// With what a configuration file says besides.
+    pub(crate) fn configured(root: &Path, file: &Path) -> Self {
+        let file = file.to_str().expect("a path in UTF-8");
+        Self::start(root, false, None, &["--no-auth", "--config", file])
+    }
+
     fn start(root: &Path, traced: bool, uid: Option<u32>, arguments: &[&str]) -> Self {
         let directory = tempfile::Builder::new().prefix("pakhuis-faults-").tempdir().expect("a directory");
         if uid.is_some() {
