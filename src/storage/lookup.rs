@@ -156,7 +156,8 @@ pub(super) fn read_in(directory: &File, path: &Path, limit: u64) -> io::Result<S
     let file = File::from(rustix::fs::openat(directory, name, flags, Mode::empty())?);
     let identity = FileIdentity::from(&file.metadata()?);
     let mut bytes = Vec::with_capacity(160);
-    file.take(limit).read_to_end(&mut bytes)?;
+    // Only as much as there is: to ask for more is one call more, to be told that there is none.
+    file.take(identity.size.min(limit)).read_to_end(&mut bytes)?;
     Ok(SmallFile { bytes, identity })
 }
 
