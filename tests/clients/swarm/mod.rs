@@ -71,6 +71,12 @@ fn a_stack_lives_from_a_registry_that_is_a_service_of_its_swarm() {
     assert!(pulls.done >= 5, "too few to tell: {}", pulls.done);
     told("the registry was replaced, one server after the other");
 
+    let pulls = registry.roll_back_while_pulling(&cluster, image);
+    println!("{} pulls while an update failed and was taken back, {} failed", pulls.done, pulls.failed.len());
+    assert!(pulls.failed.is_empty(), "{:#?}", pulls.failed);
+    assert!(pulls.done >= 5, "too few to tell: {}", pulls.done);
+    told("an update to an image that does not become healthy was taken back by the swarm");
+
     stack.drain("node3");
     stack.assert_runs_on("service", "node2", PATIENCE);
     stack.assert_answers("two");

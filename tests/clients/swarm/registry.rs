@@ -163,10 +163,56 @@ impl Registry {
     pub(super) fn update_while_pulling(cluster: &Cluster, image: &str) -> Pulls {
         let [manager, _, node] = cluster.nodes.as_slice() else { panic!("three nodes") };
         manager.docker("service update --force --detach registry_registry");
-        let state = || manager.docker("service inspect --format {{.UpdateStatus.State}} registry_registry");
+        Self::pull_until(|| Self::update_is(manager, "completed"), node, image)
+    }
+
+    /// Deploys an image that does not become healthy, by the command of docs/operations.md, while the third node pulls again
+    /// and again: the swarm goes back by itself.
+    #[track_caller]
+    pub(super) fn roll_back_while_pulling(&self, cluster: &Cluster, image: &str) -> Pulls {
+        let [manager, other, node] = cluster.nodes.as_slice() else { panic!("three nodes") };
+        let sick = format!("{}-sick", self::image());
+        let recipe = format!(
+            "FROM {}\nHEALTHCHECK --start-period=1s --interval=1s --retries=2 CMD [\"/pakhuis\", \"--is-it-well\"]\n",
+            self::image()
+        );
+        let context = tempfile::tempdir_in(manager.path()).expect("a directory");
+        fs::write(context.path().join("Dockerfile"), recipe).expect("a file");
+        manager.docker(&format!("build --quiet --tag {sick} {}", context.path().display()));
+        let archive = self.directory.path().join("sick.tar");
+        manager.docker(&format!("save --output {} {sick}", archive.display()));
+        other.docker(&format!("load --quiet --input {}", archive.display()));
+        self.set("PAKHUIS_IMAGE", &sick);
+        self.deploy_again(manager);
+        let tasks = || {
+            let format = "service ps --no-trunc --format {{.Image}}|{{.CurrentState}} registry_registry";
+            manager.docker(format)
+        };
+        let running = |image: &str| {
+            let running = format!("{image}|Running");
+            tasks().lines().filter(|line| line.starts_with(&running)).count()
+        };
+        // Until the last one of the old image runs again.
+        let went_back = || Self::update_is(manager, "rollback_completed") && running(&self::image()) == 2;
+        let pulls = Self::pull_until(went_back, node, image);
+        // As the run book says: or the next deploy goes forward again.
+        self.set("PAKHUIS_IMAGE", &self::image());
+        assert!(tasks().contains(&sick) && running(&sick) == 0, "{}", tasks());
+        pulls
+    }
+
+    fn update_is(manager: &Node, state: &str) -> bool {
+        let format = "{{if .UpdateStatus}}{{.UpdateStatus.State}}{{end}}";
+        manager.run("docker", &["service", "inspect", "--format", format, "registry_registry"]).ok().trim()
+            == state
+    }
+
+    /// Pulls on `node` until something has happened.
+    #[track_caller]
+    fn pull_until(has_happened: impl Fn() -> bool, node: &Node, image: &str) -> Pulls {
         let mut pulls = Pulls { done: 0, failed: Vec::new() };
         let begin = Instant::now();
-        while state() == "updating" {
+        while !has_happened() {
             assert!(begin.elapsed() < 2 * PATIENCE, "the update does not end");
             let _ = node.try_docker(&format!("rmi --force {image}"));
             let pulled = node.try_docker(&format!("pull --quiet {image}"));
@@ -177,7 +223,6 @@ impl Registry {
             }
             std::thread::sleep(Duration::from_millis(100));
         }
-        assert_eq!(state(), "completed");
         pulls
     }
 
