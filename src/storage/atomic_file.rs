@@ -96,7 +96,16 @@ pub(super) fn make_directories(root: &Path, directory: &Path) -> Result<bool, St
 /// # Errors
 /// `NotFound` when the one above is not there.
 fn make_one(directory: &Path) -> Result<bool, StorageError> {
-    match fs::create_dir(directory) {
+    let make = || fs::create_dir(directory);
+    let made = match make() {
+        // The one above was removed by another server, and perhaps made again.
+        Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => {
+            directory.parent().map(lookup::look_again);
+            make()
+        }
+        result => result,
+    };
+    match made {
         Ok(()) => Ok(true),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
         Err(error) => Err(error).context("make directory", directory),
@@ -134,7 +143,7 @@ pub(super) fn put(root: &Path, directory: &Path, name: &str, bytes: &[u8]) -> Re
     loop {
         match try_put(root, directory, &path, bytes) {
             // A tag that is deleted meanwhile takes its directories away.
-            Err(StorageError::NotFound) if attempt < ATTEMPTS => attempt += 1,
+            Err(error) if attempt < ATTEMPTS && error.is_of_a_removed_directory() => attempt += 1,
             result => return result,
         }
     }

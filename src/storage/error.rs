@@ -59,6 +59,16 @@ impl StorageError {
     pub fn is_not_found(&self) -> bool {
         matches!(self, Self::NotFound)
     }
+
+    /// Whether a directory may have been removed under who worked in it. What a name below one that is gone answers on
+    /// NFS is `ESTALE`, elsewhere "not found".
+    pub(super) fn is_of_a_removed_directory(&self) -> bool {
+        match self {
+            Self::NotFound => true,
+            Self::Io { source, .. } => source.kind() == io::ErrorKind::StaleNetworkFileHandle,
+            _ => false,
+        }
+    }
 }
 
 /// Names the operation and the path on an I/O error.

@@ -22,6 +22,7 @@ mod read_only;
 mod requests;
 mod running_upload;
 mod slow;
+mod stale;
 mod storm;
 #[path = "../shared/strict_file_system/mod.rs"]
 mod strict_file_system;
