@@ -24,9 +24,13 @@ type Peer struct {
 	Program string
 }
 
-// Registries gives ours and each other registry that is installed. The checkout is where target/ is.
+// Registries gives ours and each other registry that is installed. The checkout is where target/ is. Ours is the release
+// there, or the program that PAKHUIS_UNDER_TEST names.
 func Registries(checkout string) ([]Peer, error) {
-	ours := filepath.Join(checkout, "target/release/pakhuis")
+	ours := os.Getenv("PAKHUIS_UNDER_TEST")
+	if ours == "" {
+		ours = filepath.Join(checkout, "target/release/pakhuis")
+	}
 	if _, err := os.Stat(ours); err != nil {
 		return nil, fmt.Errorf("build the release first: %w", err)
 	}
