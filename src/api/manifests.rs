@@ -66,7 +66,7 @@ pub(super) async fn put(
             told.answer(created(name, &stored, &late_tags));
         }
     };
-    let put = registry.put_manifest_or_late(repository, reference, &tags, content_type, bytes, late);
+    let put = registry.put_manifest(repository, reference, &tags, content_type, bytes, late);
     let stored = put.await?;
     pushes(&stored, &by).for_each(|entry| registry.note(entry));
     Ok(created(repository, &stored, &tags))

@@ -258,9 +258,9 @@ mod tests {
         let tags: Vec<Tag> = tags.iter().map(|tag| tag.parse().unwrap()).collect();
         let bytes = Bytes::from_static(MANIFEST.as_bytes());
         let first = Reference::Tag(tags[0].clone());
-        let put = registry.put_manifest(&name, &first, &[], None, bytes.clone()).await.unwrap();
+        let put = registry.put_manifest(&name, &first, &[], None, bytes.clone(), drop).await.unwrap();
         let digest = Reference::Digest(put.digest.clone());
-        registry.put_manifest(&name, &digest, &tags, None, bytes).await.unwrap();
+        registry.put_manifest(&name, &digest, &tags, None, bytes, drop).await.unwrap();
         (name, put.digest)
     }
 

@@ -137,23 +137,12 @@ impl Registry {
     }
 
     /// Stores a manifest, makes it exist in the repository, records its subject, and points tags at it: the tag of
-    /// `reference`, if it is one, and `tags`. In this order, each durable before the next.
+    /// `reference`, if it is one, and `tags`. In this order, each durable before the next. `late` is told what came of a
+    /// push that is done after the deadline.
     ///
     /// # Errors
     /// `DigestMismatch`, `ManifestInvalid`, `ManifestTooLarge`, `ManifestBlobUnknown`; nothing is visible then.
     pub async fn put_manifest(
-        &self,
-        repository: &RepositoryName,
-        reference: &Reference,
-        tags: &[Tag],
-        content_type: Option<&str>,
-        bytes: Bytes,
-    ) -> Result<PutManifestOutcome, RegistryError> {
-        self.put_manifest_or_late(repository, reference, tags, content_type, bytes, drop).await
-    }
-
-    /// The same; `late` is told what came of a push that was done after the deadline.
-    pub async fn put_manifest_or_late(
         &self,
         repository: &RepositoryName,
         reference: &Reference,

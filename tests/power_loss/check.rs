@@ -228,7 +228,7 @@ async fn push(registry: &Registry, repository: &str, image: &Image, tag: Option<
     let manifest = image.manifest.bytes.clone();
     let media_type = Some(image.media_type);
     // The images of an index may be lost with the cut, when they were not acknowledged: that is a right answer.
-    match registry.put_manifest(&repository, &reference, &tags, media_type, manifest).await {
+    match registry.put_manifest(&repository, &reference, &tags, media_type, manifest, drop).await {
         Err(RegistryError::ManifestBlobUnknown(_)) if image.blobs.is_empty() => return Ok(()),
         result => result.map_err(failed)?,
     };

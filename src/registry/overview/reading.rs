@@ -264,7 +264,10 @@ mod tests {
 
     async fn push(registry: &Registry, name: &str) -> RepositoryName {
         let (name, tag) = (name.parse().unwrap(), Reference::Tag("v1".parse().unwrap()));
-        registry.put_manifest(&name, &tag, &[], None, Bytes::from_static(MANIFEST.as_bytes())).await.unwrap();
+        registry
+            .put_manifest(&name, &tag, &[], None, Bytes::from_static(MANIFEST.as_bytes()), drop)
+            .await
+            .unwrap();
         name
     }
 

@@ -60,7 +60,7 @@ async fn a_page_after_a_tag_was_moved_reads_no_manifest_either() {
     }
     let tag = Reference::Tag("v1".parse().unwrap());
     for round in 0..6 {
-        sample.registry.put_manifest(&name, &tag, &[], None, bytes[round % 2].clone()).await.unwrap();
+        sample.registry.put_manifest(&name, &tag, &[], None, bytes[round % 2].clone(), drop).await.unwrap();
         let before = sample.registry.content_reads();
         for path in ["/ui/r/team/app", "/ui/", "/ui/r/team/app:v1"] {
             browser.get(path).await;

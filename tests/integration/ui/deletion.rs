@@ -24,7 +24,7 @@ async fn move_tag(sample: &Sample, tag: &str, digest: &Digest) {
     let reference = Reference::Digest(digest.clone());
     let manifest = other.manifest(&name, &reference).await.unwrap();
     let tags = [tag.parse().unwrap()];
-    other.put_manifest(&name, &reference, &tags, None, manifest.bytes).await.unwrap();
+    other.put_manifest(&name, &reference, &tags, None, manifest.bytes, drop).await.unwrap();
 }
 
 async fn index(sample: &Sample, tag: &str, children: &[&Value]) -> Value {
@@ -99,7 +99,7 @@ async fn a_tag_pushed_while_its_manifest_is_deleted_is_never_taken() {
         let reference = Reference::Tag(tag.clone());
         let push = async {
             tokio::time::sleep(Duration::from_micros(round * 40)).await;
-            other.put_manifest(&name, &reference, &[], None, manifest.bytes.clone()).await
+            other.put_manifest(&name, &reference, &[], None, manifest.bytes.clone(), drop).await
         };
         let digests = [image.clone()];
         let (pushed, deleted) =
@@ -148,7 +148,7 @@ async fn a_form_has_room_for_a_thousand_tags_and_for_an_image_of_any_number() {
     let (name, reference): (RepositoryName, _) = (APP.parse().unwrap(), Reference::Digest(digest_of(&image)));
     let tags: Vec<Tag> = (1..30).map(|number| format!("t{number}").parse().unwrap()).collect();
     let bytes = sample.registry.manifest(&name, &reference).await.unwrap().bytes;
-    sample.registry.put_manifest(&name, &reference, &tags, None, bytes).await.unwrap();
+    sample.registry.put_manifest(&name, &reference, &tags, None, bytes, drop).await.unwrap();
     let mut browser = Browser::new(pages(&sample.registry, None));
     let thirty: String = (0..30).map(|number| format!("&tag=t{number}")).collect();
     let chosen = format!("/ui/-/untag?repository={APP}{thirty}");

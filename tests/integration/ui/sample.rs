@@ -86,7 +86,7 @@ impl Sample {
         let digest = Reference::Digest(image["digest"].as_str().unwrap().parse().unwrap());
         let name = "big".parse().unwrap();
         let manifest = sample.registry.manifest(&name, &digest).await.unwrap();
-        sample.registry.put_manifest(&name, &digest, &tags, None, manifest.bytes).await.unwrap();
+        sample.registry.put_manifest(&name, &digest, &tags, None, manifest.bytes, drop).await.unwrap();
         sample
     }
 
@@ -180,7 +180,7 @@ impl Sample {
             None => Reference::Digest(digest.clone()),
         };
         let (name, size) = (name.parse().unwrap(), bytes.len());
-        self.registry.put_manifest(&name, &reference, &[], None, bytes).await.unwrap();
+        self.registry.put_manifest(&name, &reference, &[], None, bytes, drop).await.unwrap();
         json!({ "mediaType": manifest["mediaType"], "digest": digest.as_str(), "size": size })
     }
 }
