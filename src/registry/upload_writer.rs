@@ -142,3 +142,38 @@ impl UploadWriter {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        oci::{Algorithm, RepositoryName},
+        registry::Config,
+        storage::{self, Storage},
+    };
+
+    /// What the next write of a client waits for that sends as fast as can be, `uploads` being received.
+    async fn target_of_a_fast_client(uploads: u64) -> usize {
+        let directory = tempfile::tempdir().unwrap();
+        let storage = Storage::open(storage::Config::new(directory.path().to_path_buf())).unwrap();
+        let registry = Registry::new(storage, Config::default());
+        let name: RepositoryName = "team/app".parse().unwrap();
+        let upload = registry.start_upload(&name, Algorithm::Sha256).await.unwrap();
+        let claimed = HeldUpload::claim(&registry.inner.storage, &name, &upload).unwrap();
+        let mut writer = UploadWriter::new(registry.clone(), claimed);
+        let _others: Vec<_> = (1..uploads).map(|_| Receiving::begin(registry.counters())).collect();
+        // No time passes until then, however busy the machine is.
+        writer.last_write = Instant::now() + Duration::from_secs(3600);
+        writer.write(Bytes::from(vec![0; PIECE])).await.unwrap();
+        let target = writer.piece_target;
+        writer.finish().await.unwrap();
+        target
+    }
+
+    #[tokio::test]
+    async fn the_pieces_of_fast_clients_are_large_only_while_they_are_few() {
+        assert_eq!(target_of_a_fast_client(1).await, FAST_PIECE);
+        assert_eq!(target_of_a_fast_client(FAST_UPLOADS).await, FAST_PIECE);
+        assert_eq!(target_of_a_fast_client(FAST_UPLOADS + 1).await, PIECE);
+    }
+}
