@@ -109,7 +109,7 @@ async fn answer(state: &ApiState, request: Request, known: &mut Known) -> Result
             ApiError::Denied
         });
     }
-    if matches!(parts.method, Method::PUT | Method::DELETE) {
+    if matches!(parts.method, Method::PUT | Method::POST | Method::DELETE) {
         // For what is done when the answer is gone.
         parts.extensions.extend(known.of_late_answers());
     }

@@ -5,7 +5,7 @@ use std::ops::RangeInclusive;
 use axum::{body::Body, response::Response};
 use http::{HeaderMap, StatusCode, header, request::Parts};
 
-use super::{ApiState, error::ApiError, headers, pagination::query_value, request_body};
+use super::{ApiState, error::ApiError, headers, late::Late, pagination::query_value, request_body};
 use crate::{
     auth::{Access, Decision, Identity},
     oci::{Algorithm, ByteRange, Digest, ErrorCode, RepositoryName, UploadId},
@@ -25,7 +25,7 @@ pub(super) async fn start(
     // A mount that cannot be done, for whatever reason, is no error: the client sends the bytes instead.
     if let Some(Ok(digest)) = query_value(uri, "mount").map(|digest| digest.parse::<Digest>()) {
         let from = query_value(uri, "from").filter(|from| !from.is_empty());
-        if mount(state, identity, repository, &digest, from.as_deref()).await? {
+        if mount(state, identity, repository, &digest, from.as_deref(), Late::of(registry, parts)).await? {
             return Ok(created(repository, &digest));
         }
     }
@@ -39,7 +39,8 @@ pub(super) async fn start(
     match digest {
         Some(digest) => {
             let expected = announced_range(&parts.headers, 0)?;
-            let committed = commit(registry, repository, &upload, expected, body, &digest).await;
+            let told = Late::of(registry, parts);
+            let committed = commit(registry, repository, &upload, expected, body, &digest, told).await;
             if committed.is_err() {
                 // The client never learnt the address of this upload: nobody would go on with it.
                 registry.discard_upload(repository, &upload).await;
@@ -57,6 +58,7 @@ async fn mount(
     repository: &RepositoryName,
     digest: &Digest,
     from: Option<&str>,
+    told: Late,
 ) -> Result<bool, ApiError> {
     let from: Option<RepositoryName> = match from.map(str::parse) {
         None => None,
@@ -66,7 +68,9 @@ async fn mount(
     if state.policy.authorize(identity, Access::Pull, from.as_ref()) == Decision::Deny {
         return Ok(false);
     }
-    Ok(state.registry.mount_blob(repository, digest, from.as_ref()).await?)
+    let (name, wanted) = (repository.clone(), digest.clone());
+    let late = move || told.answer(created(&name, &wanted));
+    Ok(state.registry.mount_blob(repository, digest, from.as_ref(), late).await?)
 }
 
 /// `GET`: how far an upload is.
@@ -113,7 +117,7 @@ pub(super) async fn put(
         return Err(ApiError::Invalid(ErrorCode::DigestInvalid, message));
     };
     let expected = content_range(&parts.headers)?;
-    commit(registry, repository, upload, expected, body, &digest).await
+    commit(registry, repository, upload, expected, body, &digest, Late::of(registry, parts)).await
 }
 
 /// `DELETE`: forgets an upload.
@@ -133,9 +137,11 @@ async fn commit(
     expected: Option<RangeInclusive<u64>>,
     body: Body,
     digest: &Digest,
+    told: Late,
 ) -> Result<Response, ApiError> {
-    let committed =
-        registry.commit_upload(repository, upload, expected, request_body::stream(body), digest).await;
+    let (name, wanted, body) = (repository.clone(), digest.clone(), request_body::stream(body));
+    let late = move |()| told.answer(created(&name, &wanted));
+    let committed = registry.commit_upload(repository, upload, expected, body, digest, late).await;
     committed.map_err(|error| failed(repository, upload, error))?;
     Ok(created(repository, digest))
 }

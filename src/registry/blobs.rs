@@ -51,20 +51,14 @@ impl Registry {
         late: impl FnOnce() + Send + 'static,
     ) -> Result<(), RegistryError> {
         self.require_delete()?;
-        let (registry, name, wanted) = (self.clone(), repository.clone(), digest.clone());
-        let unlink = move |storage: &Storage| {
-            let unlinked = storage.unlink_blob(&name, &wanted);
-            if let Err(error) = &unlinked {
-                registry.inner.watch.note(error);
-            }
-            unlinked
-        };
-        let late = |unlinked: Result<bool, _>| {
-            if matches!(unlinked, Ok(true)) {
+        let (name, wanted) = (repository.clone(), digest.clone());
+        let unlink = move |storage: &Storage| storage.unlink_blob(&name, &wanted);
+        let late = |is_removed| {
+            if is_removed {
                 late();
             }
         };
-        let removed = self.change(unlink, late).await??;
+        let removed = self.change_result(unlink, late).await??;
         if removed { Ok(()) } else { Err(RegistryError::BlobUnknown(digest.clone())) }
     }
 
@@ -72,12 +66,14 @@ impl Registry {
     /// cannot be done, and the client shall send them.
     ///
     /// The caller has checked that the user may read `from`. Without `from`, any stored blob is taken (automatic
-    /// content discovery of the specification): right as long as whoever may push may read every repository.
+    /// content discovery of the specification): right as long as whoever may push may read every repository. `late` is
+    /// told when it is done after the deadline.
     pub async fn mount_blob(
         &self,
         repository: &RepositoryName,
         digest: &Digest,
         from: Option<&RepositoryName>,
+        late: impl FnOnce() + Send + 'static,
     ) -> Result<bool, RegistryError> {
         let (name, wanted, from) = (repository.clone(), digest.clone(), from.cloned());
         let integrity = self.inner.integrity.clone();
@@ -95,7 +91,12 @@ impl Registry {
             storage.link_blob(&name, &wanted)?;
             Ok(storage.blob_size(&name, &wanted)?.is_some())
         };
-        // It may have to be read.
-        self.storage(Work::Write, mount).await
+        let late = |is_mounted| {
+            if is_mounted {
+                late();
+            }
+        };
+        // A change also for its deadline: the blob may have to be read.
+        Ok(self.change_result(mount, late).await??)
     }
 }

@@ -239,18 +239,10 @@ impl Registry {
         let (registry, name, tag) = (self.clone(), repository.clone(), tag.clone());
         let take = move |storage: &Storage| {
             let taken = take(storage);
-            if let Err(error) = &taken {
-                registry.inner.watch.note(error);
-            }
             registry.inner.overviews.touch(&name, &tag);
             taken
         };
-        let late = |taken| {
-            if let Ok(taken) = taken {
-                late(taken);
-            }
-        };
-        Ok(self.change(take, late).await??)
+        Ok(self.change_result(take, late).await??)
     }
 
     /// What a reference names in a repository now, without reading it.

@@ -179,6 +179,17 @@ impl Registry {
         self.inner.blocking.run_or_undo(Work::Write, move || change(&storage), late).await
     }
 
+    /// The same where it can fail, which is noted whenever it ends; `late` is told of what was done.
+    async fn change_result<T: Send + 'static>(
+        &self,
+        change: impl FnOnce(&Storage) -> Result<T, StorageError> + Send + 'static,
+        late: impl FnOnce(T) + Send + 'static,
+    ) -> Result<Result<T, StorageError>, RegistryError> {
+        let watch = self.inner.watch.clone();
+        let change = move |storage: &Storage| change(storage).inspect_err(|error| watch.note(error));
+        self.change(change, |result| drop(result.map(late))).await
+    }
+
     /// Does something on the volume, its result as it is.
     async fn storage_result<T: Send + 'static>(
         &self,

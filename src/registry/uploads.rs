@@ -96,10 +96,11 @@ impl Registry {
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
     {
-        self.receive(repository, upload, expected, body, Storage::release_upload).await
+        self.receive(repository, upload, expected, body, Storage::release_upload, drop).await
     }
 
-    /// Appends a body, which may be empty, to an upload and makes all of it a blob of the repository.
+    /// Appends a body, which may be empty, to an upload and makes all of it a blob of the repository. `late` is told when
+    /// it is one after the deadline.
     ///
     /// # Errors
     /// `DigestMismatch` ends the upload; after the others it is as it was before.
@@ -110,6 +111,7 @@ impl Registry {
         expected: Option<RangeInclusive<u64>>,
         body: B,
         digest: &Digest,
+        late: impl FnOnce(()) + Send + 'static,
     ) -> Result<(), RegistryError>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
@@ -124,10 +126,11 @@ impl Registry {
             }
             Ok(())
         };
-        self.receive(repository, upload, expected, body, commit).await
+        self.receive(repository, upload, expected, body, commit, late).await
     }
 
-    /// Claims an upload, writes a body to it, and gives the claim to `finish`.
+    /// Claims an upload, writes a body to it, and gives the claim to `finish`; `late` is told what came of that after the
+    /// deadline.
     ///
     /// In a task of its own: when the connection breaks the request is dropped wherever it is, and the claim must
     /// be given back all the same.
@@ -138,6 +141,7 @@ impl Registry {
         expected: Option<RangeInclusive<u64>>,
         body: B,
         finish: impl FnOnce(&Storage, ClaimedUpload) -> Result<T, StorageError> + Send + 'static,
+        late: impl FnOnce(T) + Send + 'static,
     ) -> Result<T, RegistryError>
     where
         B: Stream<Item = Result<Bytes, BodyError>> + Send + Unpin + 'static,
@@ -153,8 +157,7 @@ impl Registry {
             match (written, writer.into_claim().await) {
                 (Ok(()), Some(claimed)) => {
                     let finish = move |storage: &Storage| finish(storage, claimed.into_claimed());
-                    let finished = registry.storage_result(Work::Write, finish).await?;
-                    finished.map_err(|error| upload_error(error, &id))
+                    registry.change_result(finish, late).await?.map_err(|error| upload_error(error, &id))
                 }
                 (Ok(()), None) => Err(RegistryError::Internal),
                 (Err(error), claim) => {

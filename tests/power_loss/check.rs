@@ -219,7 +219,7 @@ async fn push(registry: &Registry, repository: &str, image: &Image, tag: Option<
         if registry.blob_size(&repository, digest).await.is_err() {
             let upload = registry.start_upload(&repository, digest.algorithm()).await.map_err(failed)?;
             let body = stream::iter([Ok::<_, BodyError>(bytes.clone())]).boxed();
-            registry.commit_upload(&repository, &upload, None, body, digest).await.map_err(failed)?;
+            registry.commit_upload(&repository, &upload, None, body, digest, drop).await.map_err(failed)?;
         }
     }
     let digest = &image.manifest.digest;

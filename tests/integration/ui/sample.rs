@@ -167,7 +167,7 @@ impl Sample {
         let digest = Digest::of(Algorithm::Sha256, bytes);
         let upload = self.registry.start_upload(&name, Algorithm::Sha256).await.unwrap();
         let body = stream::iter([Ok::<_, BodyError>(Bytes::copy_from_slice(bytes))]);
-        self.registry.commit_upload(&name, &upload, None, body, &digest).await.unwrap();
+        self.registry.commit_upload(&name, &upload, None, body, &digest, drop).await.unwrap();
         let annotations = title.map(|title| json!({ "org.opencontainers.image.title": title }));
         json!({ "mediaType": media_type, "digest": digest.as_str(), "size": bytes.len(), "annotations": annotations })
     }
