@@ -22,8 +22,8 @@ impl RemoteAddress {
     }
 }
 
-/// The peer of the connection is a proxy that is believed in what it says of its clients; put into the extensions of its
-/// requests.
+/// The peer of the connection is a proxy that is believed in what it says of its clients; put into the extensions of
+/// its requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TrustedPeer;
 

@@ -17,8 +17,8 @@ use crate::{
 
 /// Make the summaries that the pages show anew, from the manifests
 ///
-/// A summary is made by itself when a page first wants it, and never out of date. This throws all away and makes them at
-/// once: after the summaries were lost or copied from elsewhere, or so that no page has to wait. Servers may go on.
+/// A summary is made by itself when a page first wants it, and never out of date. This throws all away and makes them
+/// at once: after the summaries were lost or copied from elsewhere, or so that no page has to wait. Servers may go on.
 #[derive(Debug, Args)]
 #[command(after_help = "Exit code 0 done, 1 failed, 2 wrong usage, 3 when a manifest could not be read.\n\n\
 Examples:\n  pakhuis reindex --config /etc/pakhuis/pakhuis.toml\n  pakhuis reindex --storage /mnt/docker/registry")]

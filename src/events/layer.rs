@@ -19,8 +19,8 @@ use crate::{
     observability::{Asked, AuthenticatedUser, LateAnswer, ReceivedBytes, request_log::RequestId},
 };
 
-/// Middleware: puts what a request did into the queue, and only then lets its answer out, but that of a pull. What it does
-/// after its answer, because the volume was slow, goes there when it is done.
+/// Middleware: puts what a request did into the queue, and only then lets its answer out, but that of a pull. What it
+/// does after its answer, because the volume was slow, goes there when it is done.
 pub async fn layer(State(events): State<Events>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
     let seen = Arc::new(Seen::of(&parts));

@@ -2,11 +2,12 @@
 //!
 //! An event is on disk, in [`queue`], before the request that caused it is answered, and stays there until its target
 //! took it: so each event arrives once or more, also over a restart. A pull is different: it is told soon after it was
-//! answered, since nobody waits for a disk to read, and its event may be lost when the power goes. Requests that come one
-//! after the other are told in that order; of two at the same time either may come first. One thread a target ([`delivery`]) sends them one
-//! after the other, in the order in which they were caused, which makes the order of a repository right as well. An
-//! event that a target refuses for good, or that has waited too long, becomes a dead letter: a file beside the queue.
-//! The queue belongs to one server and lies on its own disk, never on the volume of the images.
+//! answered, since nobody waits for a disk to read, and its event may be lost when the power goes. Requests that come
+//! one after the other are told in that order; of two at the same time either may come first. One thread a target
+//! ([`delivery`]) sends them one after the other, in the order in which they were caused, which makes the order of a
+//! repository right as well. An event that a target refuses for good, or that has waited too long, becomes a dead
+//! letter: a file beside the queue. The queue belongs to one server and lies on its own disk, never on the volume of
+//! the images.
 
 mod delivery;
 mod envelope;
@@ -108,8 +109,8 @@ impl Events {
         Ok(Self { targets: Arc::new(targets), writer: Writer::start()?, instance })
     }
 
-    /// Puts an event into the queue of each target that wants it; returns when it is on disk, of a pull at once. What cannot
-    /// be kept is logged and counted: what it tells of has happened already.
+    /// Puts an event into the queue of each target that wants it; returns when it is on disk, of a pull at once. What
+    /// cannot be kept is logged and counted: what it tells of has happened already.
     pub async fn record(&self, mut event: Event) {
         event.source.instance = self.instance.to_string();
         let wanting = self.targets.iter().filter(|(target, _)| target.wants(&event));

@@ -110,8 +110,8 @@ impl Queue {
         tracing::error!(%error, queue, "{what}");
     }
 
-    /// Waits for an event; the oldest one and its age. It stays in the queue. `InvalidData` is one of which only a part is
-    /// there.
+    /// Waits for an event; the oldest one and its age. It stays in the queue. `InvalidData` is one of which only a part
+    /// is there.
     pub(super) fn oldest(&self) -> (u64, io::Result<(Vec<u8>, Duration)>) {
         let mut state = self.lock();
         let number = loop {

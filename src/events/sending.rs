@@ -54,8 +54,8 @@ impl Sender {
         let sent = self.client.post(headers, Bytes::copy_from_slice(body), self.target.timeout).await;
         match sent.map_err(unavailable)?.status() {
             status if status.is_success() => Ok(()),
-            // It has read the event and will never take it. Any other answer may be that of a proxy, a wrong secret or a
-            // service that is being replaced: the same event may be welcome later.
+            // It has read the event and will never take it. Any other answer may be that of a proxy, a wrong secret or
+            // a service that is being replaced: the same event may be welcome later.
             status if matches!(status.as_u16(), 400 | 413 | 415 | 422) => Err(SendError::Refused(status)),
             status => Err(unavailable(format!("the target answers {status}"))),
         }

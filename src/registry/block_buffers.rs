@@ -5,8 +5,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
-/// Sizes of a block. A large one costs less CPU a byte, as a thread is woken for each; a small one costs a slow client's
-/// download less memory.
+/// Sizes of a block. A large one costs less CPU a byte, as a thread is woken for each; a small one costs a slow
+/// client's download less memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BlockSize {
     /// 64 KiB.

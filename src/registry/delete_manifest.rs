@@ -57,8 +57,8 @@ impl Registry {
     }
 
     /// Takes manifests out of a repository with those tags of them that are in `allowed`. One that another tag names
-    /// stays, whichever server wrote that tag and up to the last moment; one that is not there is passed over. `late` is
-    /// told when that is done after the deadline.
+    /// stays, whichever server wrote that tag and up to the last moment; one that is not there is passed over. `late`
+    /// is told when that is done after the deadline.
     ///
     /// It is one call on the volume, which has a deadline: for some hundreds at a time.
     pub async fn delete_manifests_if(

@@ -137,8 +137,8 @@ impl Registry {
     }
 
     /// Stores a manifest, makes it exist in the repository, records its subject, and points tags at it: the tag of
-    /// `reference`, if it is one, and `tags`. In this order, each durable before the next. `late` is told what came of a
-    /// push that is done after the deadline.
+    /// `reference`, if it is one, and `tags`. In this order, each durable before the next. `late` is told what came of
+    /// a push that is done after the deadline.
     ///
     /// # Errors
     /// `DigestMismatch`, `ManifestInvalid`, `ManifestTooLarge`, `ManifestBlobUnknown`; nothing is visible then.

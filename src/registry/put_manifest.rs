@@ -136,8 +136,8 @@ impl PutManifest {
         }
     }
 
-    /// Looks for everything the manifest needs in this repository. The subject need not be there (specification, Pushing
-    /// Manifests with Subject); the children of an index may be blobs (BuildKit's cache).
+    /// Looks for everything the manifest needs in this repository. The subject need not be there (specification,
+    /// Pushing Manifests with Subject); the children of an index may be blobs (BuildKit's cache).
     fn find_references(&self, storage: &Storage, manifest: &Manifest) -> Result<References, RegistryError> {
         let mut references = References::default();
         let mut seen = HashSet::new();

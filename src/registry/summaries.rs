@@ -1,6 +1,7 @@
 //! What a person wants to know of a manifest, made once and kept on the volume: it can never change.
 //!
-//! A summary is made a second after a push (`journal`), or when a page first wants it, and then read by every server. It is of the content alone, but only shown for a repository that has it.
+//! A summary is made a second after a push (`journal`), or when a page first wants it, and then read by every server.
+//! It is of the content alone, but only shown for a repository that has it.
 
 use std::sync::Arc;
 

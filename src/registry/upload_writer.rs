@@ -15,7 +15,8 @@ use crate::storage::StorageError;
 /// Bytes gathered before they are hashed and written in one go. A request holds at most two pieces.
 const PIECE: usize = 256 * 1024;
 
-/// The same for a client that sends fast, since two threads are woken for each piece. A slow one's would only hold memory.
+/// The same for a client that sends fast, since two threads are woken for each piece. A slow one's would only hold
+/// memory.
 const FAST_PIECE: usize = 512 * 1024;
 
 /// With more uploads than this at once, all pieces are small: together they would fill the memory while a volume hangs.

@@ -99,8 +99,8 @@ impl Registry {
         self.receive(repository, upload, expected, body, Storage::release_upload, drop).await
     }
 
-    /// Appends a body, which may be empty, to an upload and makes all of it a blob of the repository. `late` is told when
-    /// it is one after the deadline.
+    /// Appends a body, which may be empty, to an upload and makes all of it a blob of the repository. `late` is told
+    /// when it is one after the deadline.
     ///
     /// # Errors
     /// `DigestMismatch` ends the upload; after the others it is as it was before.
@@ -129,8 +129,8 @@ impl Registry {
         self.receive(repository, upload, expected, body, commit, late).await
     }
 
-    /// Claims an upload, writes a body to it, and gives the claim to `finish`; `late` is told what came of that after the
-    /// deadline.
+    /// Claims an upload, writes a body to it, and gives the claim to `finish`; `late` is told what came of that after
+    /// the deadline.
     ///
     /// In a task of its own: when the connection breaks the request is dropped wherever it is, and the claim must
     /// be given back all the same.

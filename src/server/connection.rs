@@ -251,8 +251,8 @@ fn service(
             request.extensions_mut().insert(TrustedPeer);
         }
         let last = (request.version() < Version::HTTP_2).then(|| shutdown.clone());
-        // What changes something is seen to its end when the client goes away in the middle: the volume is changed by then,
-        // and the log, the audit and the events have to say so.
+        // What changes something is seen to its end when the client goes away in the middle: the volume is changed by
+        // then, and the log, the audit and the events have to say so.
         let is_change = matches!(*request.method(), Method::PUT | Method::POST | Method::DELETE);
         let answer = app.clone().call(request);
         let answer = if is_change { Either::Left(changes.spawn(answer)) } else { Either::Right(answer) };

@@ -85,8 +85,8 @@ impl Guard {
     }
 }
 
-/// The handler's answer to a request whose framing is sound. A broken handler answers 500; the connection and the server
-/// go on.
+/// The handler's answer to a request whose framing is sound. A broken handler answers 500; the connection and the
+/// server go on.
 async fn answer(request: Request, next: Next) -> Response {
     if !has_one_host(&request) {
         return two_hosts();

@@ -109,7 +109,8 @@ pub enum ServerError {
 }
 
 /// Serves `app`, inside the [`middleware`] stack, until `shutdown` is cancelled; then takes no new connection,
-/// closes those that were not used for a second, lets running requests finish up to [`Config::drain_deadline`], and returns.
+/// closes those that were not used for a second, lets running requests finish up to [`Config::drain_deadline`], and
+/// returns.
 ///
 /// # Errors
 /// [`ServerError::Listener`] when the socket has no address. Failing to accept a connection, and whatever goes

@@ -1,7 +1,7 @@
 //! The names in directories, sorted, and remembered while a directory is as it was: a page of a list costs by the page.
 //!
-//! Whether it is as it was is asked of the volume each time, in one call: a name that comes or goes changes the times of
-//! its directory. Within one tick of the file server's clock two changes leave the same times, so a list is believed
+//! Whether it is as it was is asked of the volume each time, in one call: a name that comes or goes changes the times
+//! of its directory. Within one tick of the file server's clock two changes leave the same times, so a list is believed
 //! only when the directory had been seen unchanged for longer than that before the list was read. No clocks are
 //! compared.
 

@@ -26,8 +26,8 @@ pub struct JournalFile {
 }
 
 impl Storage {
-    /// Adds lines to the file of one process and day. `day` and `writer` are of letters, digits and `-`. Says whether it
-    /// is the first of the day.
+    /// Adds lines to the file of one process and day. `day` and `writer` are of letters, digits and `-`. Says whether
+    /// it is the first of the day.
     pub fn append_journal(&self, day: &str, writer: &str, lines: &[u8]) -> Result<bool, StorageError> {
         let directory = self.layout.journal().join(day);
         let path = directory.join(writer);

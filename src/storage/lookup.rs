@@ -203,8 +203,8 @@ pub(super) fn identity_in(
     }
 }
 
-/// What a name in an open directory is now, without opening it: an NFS client is made to ask the server. `None` when that
-/// cannot be said.
+/// What a name in an open directory is now, without opening it: an NFS client is made to ask the server. `None` when
+/// that cannot be said.
 pub(super) fn state_in(directory: &File, path: &Path) -> Option<FileIdentity> {
     let flags = AtFlags::SYMLINK_NOFOLLOW | AtFlags::STATX_FORCE_SYNC;
     let found = rustix::fs::statx(directory, path.file_name()?, flags, StatxFlags::BASIC_STATS);

@@ -2,9 +2,9 @@
 //!
 //! An NFS client that replaces or removes a name which it has open renames the old file to a name that begins with
 //! `.nfs` first (Linux, `nfs_rename` and `nfs_unlink`): until its next call the name is nowhere, so that another client
-//! could answer "not found" for a tag that only moves, and the client could lose its power in between. So nobody here has
-//! a link open while its name changes. Other processes on the same mount are out of reach: who finds no link looks for a
-//! `.nfs` file beside it, and waits. The locks are of the process and not of a volume, as the client's memory is.
+//! could answer "not found" for a tag that only moves, and the client could lose its power in between. So nobody here
+//! has a link open while its name changes. Other processes on the same mount are out of reach: who finds no link looks
+//! for a `.nfs` file beside it, and waits. The locks are of the process and not of a volume, as the client's memory is.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher},

@@ -143,8 +143,8 @@ impl Storage {
         Ok(())
     }
 
-    /// Makes the bytes of a file durable that is there: Pakhuis flushes before it gives a name, registry:2 and a restored
-    /// copy may not have.
+    /// Makes the bytes of a file durable that is there: Pakhuis flushes before it gives a name, registry:2 and a
+    /// restored copy may not have.
     fn flush_file(&self, path: &Path) -> Result<(), StorageError> {
         match lookup::open(self.layout.v2(), path)? {
             Some(file) => file.sync_all().context("flush", path),

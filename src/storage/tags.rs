@@ -226,8 +226,8 @@ impl Storage {
         Ok(removed)
     }
 
-    /// The tags of a repository, in byte order, read from the volume each time: for who changes them. `None` when there is
-    /// no such repository.
+    /// The tags of a repository, in byte order, read from the volume each time: for who changes them. `None` when there
+    /// is no such repository.
     pub fn list_tags(&self, repository: &RepositoryName) -> Result<Option<Vec<Tag>>, StorageError> {
         let Some(names) = lookup::names(self.layout.v2(), &self.layout.tags(repository))? else {
             return Ok(None);

@@ -1,5 +1,5 @@
-//! Light or dark: as the system has it, or as chosen on a page, which a cookie keeps. The server writes it into the page,
-//! so that none is shown in the other colours first.
+//! Light or dark: as the system has it, or as chosen on a page, which a cookie keeps. The server writes it into the
+//! page, so that none is shown in the other colours first.
 
 use std::sync::Arc;
 

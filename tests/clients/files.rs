@@ -103,7 +103,8 @@ fn promtool_takes_what_the_dashboard_asks() {
     run(program("promtool", "prometheus").args(["check", "rules"]).arg(&file));
 }
 
-/// `tests/integration/process/observed.rs` holds every other metric of rules and dashboard against a server without TLS.
+/// `tests/integration/process/observed.rs` holds every other metric of rules and dashboard against a server without
+/// TLS.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_with_tls_tells_of_its_certificate_and_of_a_refused_file() {
     let free = TcpListener::bind("127.0.0.1:0").expect("a free port").local_addr().expect("an address");

@@ -28,8 +28,8 @@ const MOST_CPU: Duration = Duration::from_millis(5);
 /// The same of the catalogue for who may read half of it by 21 rules, which are asked about each repository. Measured:
 /// 17 ms.
 const MOST_CPU_HALF: Duration = Duration::from_millis(30);
-/// The same of the first page after a push into the large repository, whose 10,000 tags are put in order again. Measured:
-/// 46 ms, and 59 for who may read half.
+/// The same of the first page after a push into the large repository, whose 10,000 tags are put in order again.
+/// Measured: 46 ms, and 59 for who may read half.
 const MOST_CPU_CHANGED: Duration = Duration::from_millis(100);
 /// Most bytes of a page as gzip sends it.
 const MOST_BYTES: usize = 12_000;

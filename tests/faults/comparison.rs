@@ -24,8 +24,8 @@ use crate::{
 
 const REPOSITORY: &str = "team/app";
 
-/// Times to compare at most: the journal and what is seen of a push are written by the server when it finds the time, in
-/// one of the counts or the other. A call that a tracer does not see is missing each time.
+/// Times to compare at most: the journal and what is seen of a push are written by the server when it finds the time,
+/// in one of the counts or the other. A call that a tracer does not see is missing each time.
 const ROUNDS: usize = 5;
 
 #[tokio::test]

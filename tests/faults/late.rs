@@ -38,8 +38,8 @@ async fn ask(client: &Client, (method, path, body): (&str, String, Vec<u8>)) -> 
 /// As many bytes as the server gathers before it writes them: when they are on the volume none is left to be written.
 static PIECE: [u8; 256 * 1024] = [b'x'; 256 * 1024];
 
-/// A whole upload in `/v2/upload`, all of which is on the volume, but whose request ends only when `end` is dropped: what
-/// is left to do then is to make it a blob.
+/// A whole upload in `/v2/upload`, all of which is on the volume, but whose request ends only when `end` is dropped:
+/// what is left to do then is to make it a blob.
 async fn almost_upload(
     client: &Client,
     root: &Path,

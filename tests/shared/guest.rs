@@ -1,5 +1,5 @@
-//! Guests: machines with a kernel of their own, as User Mode Linux processes. What they boot from is a small Debian tree
-//! that is made once and kept below `target`.
+//! Guests: machines with a kernel of their own, as User Mode Linux processes. What they boot from is a small Debian
+//! tree that is made once and kept below `target`.
 
 use std::{
     fs::{self, File},
@@ -54,8 +54,9 @@ pub(crate) fn tree() -> PathBuf {
     directory
 }
 
-/// Makes `setpriv`, a command of whatever surroundings the guest shall live in, one that boots a guest from `tree`. `share`
-/// is the directory of the host that it sees; its `guest/init.sh` is the first process, and the console is on standard output.
+/// Makes `setpriv`, a command of whatever surroundings the guest shall live in, one that boots a guest from `tree`.
+/// `share` is the directory of the host that it sees; its `guest/init.sh` is the first process, and the console is on
+/// standard output.
 pub(crate) fn boots(mut setpriv: Command, tree: &Path, share: &Path, name: &str) -> Command {
     program("linux.uml", "user-mode-linux");
     let share = share.display();

@@ -20,8 +20,8 @@ pub(crate) fn program(name: &str, debian_package: &str) -> Command {
     Command::new(path)
 }
 
-/// The program under test: the build that Cargo made for these tests, or the one that `PAKHUIS_UNDER_TEST` names, so that
-/// a test of the release does not have to be built as one.
+/// The program under test: the build that Cargo made for these tests, or the one that `PAKHUIS_UNDER_TEST` names, so
+/// that a test of the release does not have to be built as one.
 #[track_caller]
 pub(crate) fn program_under_test() -> PathBuf {
     let Some(named) = env::var_os("PAKHUIS_UNDER_TEST") else {

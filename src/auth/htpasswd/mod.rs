@@ -170,8 +170,8 @@ pub(super) struct Stamp {
     times: [(i64, i64); 2],
 }
 
-/// The stamp of the file that has this name now. A change in place within one tick of the file system's clock that leaves
-/// the length as it is does not show. Blocks.
+/// The stamp of the file that has this name now. A change in place within one tick of the file system's clock that
+/// leaves the length as it is does not show. Blocks.
 pub(super) fn stamp(file: &Path) -> io::Result<Stamp> {
     let found = open_fresh(file)?.metadata()?;
     Ok(Stamp {

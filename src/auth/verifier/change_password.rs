@@ -20,8 +20,8 @@ pub enum ChangeError {
 }
 
 impl Authenticator {
-    /// Gives a user another password. It counts at once here, and within [`poll_interval`](crate::auth::Config) on other
-    /// servers that read the same file; sessions that began with the old one end.
+    /// Gives a user another password. It counts at once here, and within [`poll_interval`](crate::auth::Config) on
+    /// other servers that read the same file; sessions that began with the old one end.
     pub async fn change_password(
         &self,
         user: &UserName,

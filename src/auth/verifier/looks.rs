@@ -4,16 +4,18 @@
 //! a new password, would be refused. So a sign-in that failed has the file looked at, and is judged once more when the
 //! users have changed. Anybody can have sign-ins fail, so:
 //!
-//! - **A look costs little, and there is one each [`EVERY`] at most**, however many sign-ins fail. The task that follows
-//!   the file makes it, between its readings, so that there is never a second one beside it, nor a thread more when the
-//!   file server hangs. Directory and file are opened, as only that makes an NFS client ask the server, and the file's
-//!   size, number and times are taken; only one that differs is read. Who fails meanwhile shares the next look.
-//! - **Only a look that began after the failure counts**: what was in the file before the client asked is seen. Who failed
-//!   waits for it, for [`EVERY`] and what a look takes, and for [`PATIENCE`] when it does not end.
+//! - **A look costs little, and there is one each [`EVERY`] at most**, however many sign-ins fail. The task that
+//!   follows the file makes it, between its readings, so that there is never a second one beside it, nor a thread more
+//!   when the file server hangs. Directory and file are opened, as only that makes an NFS client ask the server, and
+//!   the file's size, number and times are taken; only one that differs is read. Who fails meanwhile shares the next
+//!   look.
+//! - **Only a look that began after the failure counts**: what was in the file before the client asked is seen. Who
+//!   failed waits for it, for [`EVERY`] and what a look takes, and for [`PATIENCE`] when it does not end.
 //! - **It does not tell which users there are.** A name that is in the file and one that is not take the same steps in
-//!   the same order: a hash (that of the stand-in for who is not there) or the memory of it, a count of failures, a look,
-//!   and a hash again if the file has changed, for whichever line it was: failures are forgotten then. How long the look
-//!   is waited for depends on when the last one was, not on the name; and the pause after a failure runs meanwhile.
+//!   the same order: a hash (that of the stand-in for who is not there) or the memory of it, a count of failures, a
+//!   look, and a hash again if the file has changed, for whichever line it was: failures are forgotten then. How long
+//!   the look is waited for depends on when the last one was, not on the name; and the pause after a failure runs
+//!   meanwhile.
 //! - **A right password waits for no look**, so a flood of wrong ones does not delay it. Hence who was removed, and an
 //!   old password, are refused when the file is read the next time, as ever.
 //! - **A failure is counted before the look**: to go away while it is waited for saves no pause and no line of the

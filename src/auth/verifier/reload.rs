@@ -1,6 +1,6 @@
 //! Follows the htpasswd file by reading it every few seconds: notifications do not tell of what another NFS
-//! client wrote, and time stamps come from caches. The file is small, so it is read whole and compared. In between it is
-//! looked at when a sign-in fails ([`looks`](super::looks)), and read if it is another by its stamp.
+//! client wrote, and time stamps come from caches. The file is small, so it is read whole and compared. In between it
+//! is looked at when a sign-in fails ([`looks`](super::looks)), and read if it is another by its stamp.
 
 use std::{
     io,
@@ -97,8 +97,8 @@ impl Authenticator {
     /// Follows the htpasswd file until `shutdown`. To be spawned once, beside the server.
     ///
     /// A change counts after [`poll_interval`](crate::auth::Config::poll_interval), also for credentials that
-    /// were proven before; a new user and a new password count at once. An absent file has no users. While the file cannot be read, also because the file
-    /// server hangs, the users last read remain for
+    /// were proven before; a new user and a new password count at once. An absent file has no users. While the file
+    /// cannot be read, also because the file server hangs, the users last read remain for
     /// [`read_error_grace`](crate::auth::Config::read_error_grace); then nobody gets in until it can be read.
     ///
     /// `told` hears of each change whether it was taken whole, and `false` when the file cannot be read any more.

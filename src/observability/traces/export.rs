@@ -1,5 +1,6 @@
-//! Sends spans to the collector from a thread of its own: OTLP over HTTP, in Protobuf. A number of spans waits for it, and
-//! what comes on top is lost and counted, so that a collector that is down or slow holds up no request and fills no memory.
+//! Sends spans to the collector from a thread of its own: OTLP over HTTP, in Protobuf. A number of spans waits for it,
+//! and what comes on top is lost and counted, so that a collector that is down or slow holds up no request and fills no
+//! memory.
 
 use std::{
     fmt, fs, io,
@@ -240,7 +241,8 @@ impl Sending {
     }
 }
 
-/// The headers in a file, one `name: value` a line. They may be secrets: an error says which line it is, not what it has.
+/// The headers in a file, one `name: value` a line. They may be secrets: an error says which line it is, not what it
+/// has.
 fn headers(file: &Path) -> io::Result<HeaderMap> {
     let told = |why: &dyn fmt::Display| io::Error::other(format!("{}: {why}", file.display()));
     let text = fs::read_to_string(file).map_err(|error| told(&error))?;

@@ -1,9 +1,10 @@
-//! Traces for OpenTelemetry, where a collector is configured: a span for each request, with the names of OpenTelemetry's
-//! conventions for HTTP servers, and below it one for each call on the volume, up to a number.
+//! Traces for OpenTelemetry, where a collector is configured: a span for each request, with the names of
+//! OpenTelemetry's conventions for HTTP servers, and below it one for each call on the volume, up to a number.
 //!
-//! A span says what the log line of its request says: no query string, no header but `User-Agent`, and no path for which
-//! there is no route, since a stranger may write anything there. Nothing waits for the collector ([`export`]): what it does not take is lost, and counted.
-//! Without a collector nothing is set up, and a request pays for one look at [`TRACING`].
+//! A span says what the log line of its request says: no query string, no header but `User-Agent`, and no path for
+//! which there is no route, since a stranger may write anything there. Nothing waits for the collector ([`export`]):
+//! what it does not take is lost, and counted. Without a collector nothing is set up, and a request pays for one look
+//! at [`TRACING`].
 
 mod export;
 mod partial_success;

@@ -1,5 +1,5 @@
-//! What a collector says it did not take of a batch that it took (specification of OTLP, "Partial Success"). It must not be
-//! sent again.
+//! What a collector says it did not take of a batch that it took (specification of OTLP, "Partial Success"). It must
+//! not be sent again.
 
 use axum::http::{HeaderMap, header};
 use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceResponse;

@@ -15,7 +15,8 @@ pub enum Action {
     Untag,
     /// A manifest was deleted with this tag, or, without a tag, when it had none.
     Delete,
-    /// All of a repository was deleted, at this moment to its end: each tag and manifest has an entry of its own before.
+    /// All of a repository was deleted, at this moment to its end: each tag and manifest has an entry of its own
+    /// before.
     DeleteRepository,
     /// Somebody signed in on the pages.
     SignIn,

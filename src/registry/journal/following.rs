@@ -1,4 +1,5 @@
-//! What other servers write into the journal, read as it grows. One reads at a time: two would take the same lines twice.
+//! What other servers write into the journal, read as it grows. One reads at a time: two would take the same lines
+//! twice.
 
 use std::time::{Duration, Instant};
 

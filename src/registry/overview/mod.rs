@@ -2,8 +2,8 @@
 //!
 //! For pages alone, and only a memory: it is read from the volume when somebody looks, and again in the parts that
 //! changed. What this process does is seen at once, what another server does when its journal is read, within three
-//! seconds, and what neither wrote (registry:2) when the list of all is read again. A page of tags reads the tags that it
-//! shows from the volume all the same.
+//! seconds, and what neither wrote (registry:2) when the list of all is read again. A page of tags reads the tags that
+//! it shows from the volume all the same.
 
 mod catalogue;
 mod manifest_view;

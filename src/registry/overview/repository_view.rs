@@ -200,7 +200,8 @@ impl RepositoryView {
         self.manifests.len()
     }
 
-    /// Whether there are tags that only hold signatures and the like: for what need not be looked for where there are none.
+    /// Whether there are tags that only hold signatures and the like: for what need not be looked for where there are
+    /// none.
     pub fn has_tags_about_others(&self) -> bool {
         self.has_tags_about_others
     }

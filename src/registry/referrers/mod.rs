@@ -103,8 +103,9 @@ impl Registry {
     }
 }
 
-/// The recorded referrers, those known from their own bytes, and those that a client listed in the fallback tag `<algorithm>-<hex>` while the volume
-/// was served by a registry without this API (specification, Enabling the Referrers API).
+/// The recorded referrers, those known from their own bytes, and those that a client listed in the fallback tag
+/// `<algorithm>-<hex>` while the volume was served by a registry without this API (specification, Enabling the
+/// Referrers API).
 fn candidates(
     storage: &Storage,
     cache: &BoundedCache,

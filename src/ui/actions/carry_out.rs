@@ -87,8 +87,8 @@ impl Ui {
     }
 }
 
-/// The entries of a deletion, each with whether others are told of it: who is told of a manifest is told of its tags with
-/// that.
+/// The entries of a deletion, each with whether others are told of it: who is told of a manifest is told of its tags
+/// with that.
 fn told(done: &Deletion, by: &JournalEntry) -> Vec<(JournalEntry, bool)> {
     let goes_with_it = |entry: &JournalEntry| {
         entry.tag.is_some() && entry.was.as_ref().is_some_and(|was| done.deleted.contains(was))

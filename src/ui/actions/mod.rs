@@ -1,7 +1,9 @@
-//! Taking tags off, and deleting images and whole repositories: a page that says what will happen, then a POST that does it.
+//! Taking tags off, and deleting images and whole repositories: a page that says what will happen, then a POST that
+//! does it.
 //!
 //! Both are looked at again when they are done: the rights of who sends the form, that all is as the page said, and
-//! that each tag on the volume names what the page said. The server sees every POST to its end, whoever closes the page.
+//! that each tag on the volume names what the page said. The server sees every POST to its end, whoever closes the
+//! page.
 
 mod carry_out;
 mod delete;

@@ -43,8 +43,8 @@ async fn what_was_acknowledged_before_the_back_up_pulls_from_where_it_is_restore
             assert_eq!((blob.status, sha256(&blob.body)), (200, part.digest.clone()));
         }
     }
-    // What was pushed meanwhile too, unless its tag was copied after the manifests: then `verify` has said so; or before it
-    // named anything: `verify` says so when that is too old to be a push on its way.
+    // What was pushed meanwhile too, unless its tag was copied after the manifests: then `verify` has said so; or
+    // before it named anything: `verify` says so when that is too old to be a push on its way.
     let tags = api.get("/v2/load/app/tags/list").await;
     let tags: serde_json::Value = serde_json::from_slice(&tags.body).expect("JSON");
     let tags = tags["tags"].as_array().expect("a list");

@@ -11,8 +11,8 @@ use super::load::{HUNDRED, Load};
 use crate::support::wire::{Kept, Trust};
 use crate::support::{Api, Options, TestServer, pakhuis, run, run_with_input};
 
-/// How long a change may take to be seen: certificate and users are looked at every 2 s, the configuration every 5 s; the
-/// rest is for a busy machine.
+/// How long a change may take to be seen: certificate and users are looked at every 2 s, the configuration every 5 s;
+/// the rest is for a busy machine.
 const SEEN_WITHIN: Duration = Duration::from_secs(30);
 
 struct Files<'a> {

@@ -1,4 +1,5 @@
-//! So many pulls and as many pushes a second: half over connections that are kept, half over one of their own; HTTP/1.1 and HTTP/2.
+//! So many pulls and as many pushes a second: half over connections that are kept, half over one of their own; HTTP/1.1
+//! and HTTP/2.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,5 +1,5 @@
-//! What an administrator does while clients go on: renew certificates, users and configuration, replace the process, make
-//! a back-up.
+//! What an administrator does while clients go on: renew certificates, users and configuration, replace the process,
+//! make a back-up.
 
 mod backup;
 mod files;

@@ -1,4 +1,5 @@
-//! Clients that mean harm, many at once: memory stays bounded, and an honest client that comes meanwhile notices little.
+//! Clients that mean harm, many at once: memory stays bounded, and an honest client that comes meanwhile notices
+//! little.
 
 mod floods;
 mod http2;

@@ -63,8 +63,8 @@ impl Nginx {
     }
 }
 
-/// The example of `config`, once as it is and once reading bodies whole, with the test's addresses: nginx in plain HTTP, the
-/// server with TLS.
+/// The example of `config`, once as it is and once reading bodies whole, with the test's addresses: nginx in plain
+/// HTTP, the server with TLS.
 fn configuration(server: &TestServer, ports: [u16; 2]) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("config/nginx.conf");
     let example = fs::read_to_string(path).expect("the example");

@@ -1,8 +1,9 @@
 //! A newcomer's path: from nothing to a stack that runs from our registry, by the commands of README.md and of the run
 //! book where README.md sends the reader, read out of their blocks and typed in their order.
 //!
-//! What a program's build takes, and a machine with docker and a swarm, is there before. In place of `cargo` stands what
-//! it built; `docker pull hello-world` is the one command that is not typed, since a machine of a test has no network.
+//! What a program's build takes, and a machine with docker and a swarm, is there before. In place of `cargo` stands
+//! what it built; `docker pull hello-world` is the one command that is not typed, since a machine of a test has no
+//! network.
 
 mod person;
 

@@ -47,7 +47,8 @@ impl Person {
         person.tool("ssh", "shift; exec \"$@\"");
         let (built, image) = (program_under_test(), tree.join("target/image/pakhuis"));
         assert!(image.is_file(), "missing: config/image/build --binary");
-        // What `cargo` would build is there: the program, or the static one of the image. Copies, since a mount may hide them.
+        // What `cargo` would build is there: the program, or the static one of the image. Copies, since a mount may
+        // hide them.
         let copy = |from: &Path, name: &str| {
             let to = person.tools().join(name);
             fs::copy(from, &to).expect("a copy of the program");

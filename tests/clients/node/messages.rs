@@ -1,5 +1,5 @@
-//! What docker and podman say on a node without the authority, with a wrong one, without a sign-in, and with a user who is
-//! gone; and that the help page and docs/operations.md say what to do about each.
+//! What docker and podman say on a node without the authority, with a wrong one, without a sign-in, and with a user who
+//! is gone; and that the help page and docs/operations.md say what to do about each.
 
 use std::fs;
 use std::path::Path;

@@ -1,5 +1,5 @@
-//! `config/trust` on a node, with real clients: from a file and from the registry, again and again, and through a change of
-//! the authority in which both are accepted.
+//! `config/trust` on a node, with real clients: from a file and from the registry, again and again, and through a
+//! change of the authority in which both are accepted.
 
 use std::fs;
 use std::path::Path;

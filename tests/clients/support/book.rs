@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-/// The lines of the first block of commands in `document` after `place`, a heading or a few words that stand there once.
+/// The lines of the first block of commands in `document` after `place`, a heading or a few words that stand there
+/// once.
 #[track_caller]
 pub(crate) fn commands(document: &str, place: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(document)).expect("a document");

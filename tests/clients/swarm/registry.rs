@@ -166,8 +166,8 @@ impl Registry {
         Self::pull_until(|| Self::update_is(manager, "completed"), node, image)
     }
 
-    /// Deploys an image that does not become healthy, by the command of docs/operations.md, while the third node pulls again
-    /// and again: the swarm goes back by itself.
+    /// Deploys an image that does not become healthy, by the command of docs/operations.md, while the third node pulls
+    /// again and again: the swarm goes back by itself.
     #[track_caller]
     pub(super) fn roll_back_while_pulling(&self, cluster: &Cluster, image: &str) -> Pulls {
         let [manager, other, node] = cluster.nodes.as_slice() else { panic!("three nodes") };

@@ -1,5 +1,5 @@
-//! The Debian package and its units, under a systemd that is the first process of a machine: installed, started, hardened,
-//! watched, reloaded, replaced, stopped, upgraded, removed.
+//! The Debian package and its units, under a systemd that is the first process of a machine: installed, started,
+//! hardened, watched, reloaded, replaced, stopped, upgraded, removed.
 
 mod guest;
 mod package;
