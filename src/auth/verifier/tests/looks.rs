@@ -1,7 +1,15 @@
 //! A sign-in that fails has the user file looked at.
 
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use super::*;
 use crate::auth::verifier::looks::EVERY;
+
+/// For what would never end if it went wrong, however busy the machine is.
+const LONG: Duration = Duration::from_secs(60);
 
 /// Nothing is seen by reading the file every few seconds.
 fn never_read_again(config: &mut Config) {
@@ -61,22 +69,30 @@ async fn the_first_user_of_a_file_that_was_not_there_gets_in() {
 }
 
 #[tokio::test]
-async fn a_removed_user_is_out_within_the_old_time() {
-    let (fixture, _watch) = followed(|config| config.poll_interval = Duration::from_millis(600)).await;
+async fn a_removed_user_is_out_when_the_file_has_been_read_again() {
+    let (fixture, _watch) = followed(|config| config.poll_interval = Duration::from_millis(100)).await;
     fixture.ask("ana", "right").await.unwrap();
     htpasswd::remove_user(&fixture.file, &ana()).unwrap();
-    let begin = Instant::now();
-    while fixture.ask("ana", "right").await.is_ok() {
-        assert!(begin.elapsed() < Duration::from_millis(1500), "{:?}", begin.elapsed());
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
+    // The next one sees it, and has ended when the one after it begins.
+    let seen = fixture.looks() + 2;
+    let is_out = async {
+        loop {
+            let readings = fixture.looks();
+            if fixture.ask("ana", "right").await.is_err() {
+                break;
+            }
+            assert!(readings < seen, "{readings} readings");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(LONG, is_out).await.unwrap();
 }
 
 /// Has sign-ins of users who are not there fail, until `end`, and says how many did.
-async fn fail(authenticator: Authenticator, task: u8, end: Instant) -> usize {
+async fn fail(authenticator: Authenticator, task: u8, end: Arc<AtomicBool>) -> u64 {
     let remote = RemoteAddress(IpAddr::from([192, 0, 2, task]));
     let mut failed = 0;
-    while Instant::now() < end {
+    while !end.load(Ordering::Relaxed) {
         let guess = credentials(&format!("nobody-{task}-{failed}"), "guess");
         assert_eq!(authenticator.authenticate(Some(&guess), remote).await, Err(AuthError::Rejected));
         failed += 1;
@@ -89,11 +105,11 @@ async fn a_flood_of_failures_looks_no_more_often_and_does_not_delay_a_right_pass
     let (fixture, _watch) = followed(never_read_again).await;
     let gate = fixture.authenticator.gate.clone().unwrap();
     let begin = Instant::now();
-    let end = begin + EVERY * 8;
+    let end = Arc::new(AtomicBool::new(false));
     let flood: Vec<_> =
-        (0..20).map(|task| tokio::spawn(fail(fixture.authenticator.clone(), task, end))).collect();
+        (0..20).map(|task| tokio::spawn(fail(fixture.authenticator.clone(), task, end.clone()))).collect();
     let mut times = Vec::new();
-    while Instant::now() < end {
+    while fixture.looks() < 8 {
         // A look has just ended: whoever waits for one now waits long.
         gate.looks.one_from_now().await;
         gate.proven.invalidate_all();
@@ -101,16 +117,17 @@ async fn a_flood_of_failures_looks_no_more_often_and_does_not_delay_a_right_pass
         fixture.ask("ana", "right").await.unwrap();
         times.push(begin.elapsed());
     }
+    end.store(true, Ordering::Relaxed);
     let mut failed = 0;
     for task in flood {
         failed += task.await.unwrap();
     }
     let most = begin.elapsed().as_millis() / EVERY.as_millis() + 1;
     let looks = fixture.looks();
-    assert!(failed > 60 && looks >= 3, "{failed} failures, {looks} looks");
+    assert!(failed > 2 * looks, "{failed} failures share {looks} looks");
     assert!(u128::from(looks) <= most, "{looks} looks for {failed} failures in {most} times {EVERY:?}");
-    times.sort();
-    assert!(times[times.len() / 2] < EVERY * 3 / 4, "{times:?}");
+    // A busy machine delays some of them; if they waited for a look, not one could be so quick.
+    assert!(times.iter().any(|time| *time < EVERY * 3 / 4), "{times:?}");
 }
 
 #[tokio::test]
@@ -151,9 +168,8 @@ async fn a_file_server_that_hangs_keeps_nobody_for_long() {
     // Opening it waits for somebody who writes.
     rustix::fs::mkfifoat(rustix::fs::CWD, &fixture.file, 0o600.into()).unwrap();
     for _ in 0..2 {
-        let begin = Instant::now();
-        assert_eq!(fixture.ask("bob", "his").await, Err(AuthError::Rejected));
-        assert!(begin.elapsed() < Duration::from_millis(1900), "{:?}", begin.elapsed());
+        let answer = tokio::time::timeout(LONG, fixture.ask("bob", "his")).await;
+        assert_eq!(answer.unwrap(), Err(AuthError::Rejected));
     }
     assert_eq!(fixture.ask("ana", "right").await, Ok(Identity::User(ana())));
     assert_eq!(fixture.looks(), 1, "one waits for the file server, and no other");
