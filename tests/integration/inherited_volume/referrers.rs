@@ -150,9 +150,13 @@ async fn a_large_repository_is_read_once_and_not_again_by_the_next_server() {
             }
         }
     }
-    let registry = TestRegistry::over(directory);
-    let started = Instant::now();
-    assert_eq!(referrers(&registry.anonymous(), &subject).await, sorted(&[&referrer]));
-    let second = started.elapsed();
-    assert!(second * 3 < first, "{MANIFESTS} manifests: first {first:?}, then {second:?}");
+    // A busy machine may hold up one of them, but hardly each.
+    let mut later = Vec::new();
+    for _ in 0..5 {
+        let registry = TestRegistry::over(directory.clone());
+        let started = Instant::now();
+        assert_eq!(referrers(&registry.anonymous(), &subject).await, sorted(&[&referrer]));
+        later.push(started.elapsed());
+    }
+    assert!(later.iter().any(|later| *later * 3 < first), "{MANIFESTS} manifests: {first:?}, then {later:?}");
 }
