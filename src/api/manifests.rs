@@ -56,6 +56,9 @@ pub(super) async fn put(
     let (told, late_by, late_tags) = (Late::of(registry, parts), by.clone(), tags.clone());
     let late = move |stored: PutManifestOutcome| {
         pushes(&stored, &late_by).for_each(|entry| told.note(entry));
+        if stored.failure.is_some() {
+            return;
+        }
         if stored.moved.is_empty() {
             told.audit(
                 "push",
@@ -69,6 +72,9 @@ pub(super) async fn put(
     let put = registry.put_manifest(repository, reference, &tags, content_type, bytes, late);
     let stored = put.await?;
     pushes(&stored, &by).for_each(|entry| registry.note(entry));
+    if let Some(error) = stored.failure {
+        return Err(RegistryError::from(error).into());
+    }
     Ok(created(repository, &stored, &tags))
 }
 

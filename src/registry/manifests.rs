@@ -34,16 +34,16 @@ pub struct StoredManifest {
 }
 
 /// What storing a manifest did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct PutManifestOutcome {
     /// Its digest.
     pub digest: Digest,
     /// The manifest it refers to, which was recorded.
     pub subject: Option<Digest>,
-    /// The tags that name it now because of this request.
-    pub tags: Vec<Tag>,
-    /// Those of them that named something else before, or nothing.
+    /// The tags that name it now and named something else before, or nothing.
     pub moved: Vec<MovedTag>,
+    /// Why it was not all done, when a tag was moved before that.
+    pub failure: Option<StorageError>,
 }
 
 /// A tag that names something else than before.
@@ -141,7 +141,8 @@ impl Registry {
     /// a push that is done after the deadline.
     ///
     /// # Errors
-    /// `DigestMismatch`, `ManifestInvalid`, `ManifestTooLarge`, `ManifestBlobUnknown`; nothing is visible then.
+    /// `DigestMismatch`, `ManifestInvalid`, `ManifestTooLarge`, `ManifestBlobUnknown`; nothing is visible then. After
+    /// those of the volume no tag was moved: see [`PutManifestOutcome::failure`].
     pub async fn put_manifest(
         &self,
         repository: &RepositoryName,
@@ -180,6 +181,9 @@ impl Registry {
                 self.inner.overviews.touch_repository(repository);
                 for moved in &outcome.moved {
                     self.inner.overviews.touch(repository, &moved.tag);
+                }
+                if let Some(error) = &outcome.failure {
+                    self.inner.watch.note(error);
                 }
             }
             Err(

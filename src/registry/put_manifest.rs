@@ -74,11 +74,15 @@ impl PutManifest {
         if let Some(subject) = &subject {
             storage.link_referrer(&self.repository, subject, &digest)?;
         }
-        let moved = self.publish(storage, &digest, subject.as_ref())?;
-        Ok(PutManifestOutcome { digest, subject, tags: self.tags, moved })
+        let mut moved = Vec::new();
+        let failure = match self.publish(storage, &digest, subject.as_ref(), &mut moved) {
+            Err(error) if moved.is_empty() => return Err(error.into()),
+            published => published.err(),
+        };
+        Ok(PutManifestOutcome { digest, subject, moved, failure })
     }
 
-    /// Points the tags at the manifest. Returns those that named something else.
+    /// Points the tags at the manifest, and adds those to `moved` that named something else.
     ///
     /// A delete of this very manifest may run at the same time: it hides, then looks for tags once more; this
     /// publishes, then looks whether it was hidden. Whatever the order, a tag never names what is not there.
@@ -87,13 +91,13 @@ impl PutManifest {
         storage: &Storage,
         digest: &Digest,
         subject: Option<&Digest>,
-    ) -> Result<Vec<MovedTag>, RegistryError> {
+        moved: &mut Vec<MovedTag>,
+    ) -> Result<(), StorageError> {
         if let Reference::Tag(tag) = &self.reference
             && !self.tags.contains(tag)
         {
             self.tags.insert(0, tag.clone());
         }
-        let mut moved: Vec<MovedTag> = Vec::new();
         for _ in 0..PUBLISH_ATTEMPTS {
             for tag in &self.tags {
                 let write = storage.write_tag(&self.repository, tag, digest)?;
@@ -102,7 +106,7 @@ impl PutManifest {
                 }
             }
             if storage.has_manifest(&self.repository, digest)? {
-                return Ok(moved);
+                return Ok(());
             }
             storage.link_manifest(&self.repository, digest)?;
             if let Some(subject) = subject {
@@ -110,7 +114,7 @@ impl PutManifest {
             }
         }
         let source = io::Error::other("it is deleted as often as it is published");
-        Err(StorageError::Io { operation: "publish", path: digest.as_str().into(), source }.into())
+        Err(StorageError::Io { operation: "publish", path: digest.as_str().into(), source })
     }
 
     fn check_digest(&self) -> Result<Digest, RegistryError> {

@@ -109,6 +109,27 @@ async fn several_tags_in_one_push() {
 }
 
 #[tokio::test]
+async fn a_tag_that_was_moved_before_the_push_failed_is_in_the_journal() {
+    let registry = TestRegistry::start();
+    let alice = registry.as_user("alice");
+    let image = image(1);
+    alice.push("a", "there", &image).await;
+    // No tag can be where a file is.
+    std::fs::write(registry.v2().join("repositories/a/_manifests/tags/cannot"), "").unwrap();
+    let path = format!("{}?tag=there&tag=moved&tag=cannot&tag=never", image.digest());
+    let reply = alice.put_manifest("a", &path, image.media_type, &image.manifest).await;
+    assert!(reply.status >= 500, "{}", reply.text());
+    for (tag, status) in [("moved", 200), ("never", 404)] {
+        assert_eq!(alice.head(&format!("/v2/a/manifests/{tag}")).await.status, status, "{tag}");
+    }
+    let (entries, _) = registry.registry().journal(0, 10, |_| true).await.unwrap();
+    let told: Vec<_> =
+        entries.iter().map(|entry| (entry.tag.as_ref().map(|tag| tag.as_str()), &entry.now)).collect();
+    let pushed = Some(image.digest());
+    assert_eq!(told, [(Some("moved"), &pushed), (Some("there"), &pushed)]);
+}
+
+#[tokio::test]
 async fn deleting_a_tag_leaves_the_manifest_and_deleting_the_manifest_takes_its_tags() {
     let registry = TestRegistry::start();
     let alice = registry.as_user("alice");

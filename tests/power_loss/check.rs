@@ -230,8 +230,12 @@ async fn push(registry: &Registry, repository: &str, image: &Image, tag: Option<
     // The images of an index may be lost with the cut, when they were not acknowledged: that is a right answer.
     match registry.put_manifest(&repository, &reference, &tags, media_type, manifest, drop).await {
         Err(RegistryError::ManifestBlobUnknown(_)) if image.blobs.is_empty() => return Ok(()),
-        result => result.map_err(failed)?,
-    };
+        result => {
+            if let Some(error) = result.map_err(failed)?.failure {
+                return Err(failed(error.into()));
+            }
+        }
+    }
     let reference = tags.first().map_or(reference, |tag| Reference::Tag(tag.clone()));
     let stored = registry.manifest(&repository, &reference).await.map_err(failed)?;
     if stored.digest != *digest {

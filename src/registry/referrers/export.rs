@@ -159,7 +159,9 @@ impl Export {
                 content_type: Some(media_type::OCI_INDEX.to_owned()),
                 bytes: bytes.into(),
             };
-            put.run(storage)?;
+            if let Some(error) = put.run(storage)?.failure {
+                return Err(error.into());
+            }
         }
         Ok(ExportOutcome::Written)
     }
