@@ -44,7 +44,7 @@ impl Storage {
     pub fn journal_days(&self) -> Result<Vec<String>, StorageError> {
         let names = lookup::names(self.layout.v2(), &self.layout.journal())?;
         let mut days = names.unwrap_or_default();
-        days.retain(|day| is_plain(day));
+        days.retain(|day| is_day(day));
         days.sort_unstable_by(|one, other| other.cmp(one));
         Ok(days)
     }
@@ -88,6 +88,12 @@ impl Storage {
         let directory = self.layout.journal().join(day);
         removal::try_remove_tree(&directory, &[]).context("remove", &directory)
     }
+}
+
+/// Whether a name is that of a day. What a later version keeps beside them is none, neither new nor old.
+fn is_day(name: &str) -> bool {
+    let is_like = |(byte, like): (u8, u8)| if like == b'-' { byte == b'-' } else { byte.is_ascii_digit() };
+    name.len() == 10 && name.bytes().zip(*b"0000-00-00").all(is_like)
 }
 
 /// Whether a name is one that we give, so that it stays below our directory.

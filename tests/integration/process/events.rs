@@ -273,7 +273,7 @@ async fn what_is_deleted_on_pages_is_told_too() {
     let digest = server.push("team/app", "1").await;
     server.push("team/app", "2").await;
 
-    let mut browser = Browser::plain(pages_of(&server));
+    let mut browser = Browser::plain(server.pages());
     assert_eq!(browser.sign_in("alice", PASSWORD, "/ui/").await.status, StatusCode::SEE_OTHER);
     for (action, query) in
         [("untag", "tag=1".to_owned()), ("delete", format!("digest={}", digest.replace(':', "%3A")))]
@@ -292,18 +292,4 @@ async fn what_is_deleted_on_pages_is_told_too() {
         assert_eq!(event["actor"]["name"], "alice");
         assert_eq!(event["request"]["addr"], "127.0.0.1");
     }
-}
-
-/// The pages of a running server, as a router.
-fn pages_of(server: &Served) -> Router {
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
-    let (client, address) = (client.build().unwrap(), server.address().to_owned());
-    Router::new().fallback(move |request: axum::extract::Request| async move {
-        let (parts, body) = request.into_parts();
-        let url = format!("http://{address}{}", parts.uri);
-        let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
-        let sent = client.request(parts.method, url).headers(parts.headers).body(body).send().await.unwrap();
-        let (status, headers) = (sent.status(), sent.headers().clone());
-        (status, headers, sent.bytes().await.unwrap())
-    })
 }

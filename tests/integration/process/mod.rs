@@ -2,6 +2,7 @@
 
 mod audit;
 mod events;
+mod newer_version;
 mod observed;
 mod reload;
 mod served;

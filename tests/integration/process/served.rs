@@ -8,6 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use axum::Router;
 use reqwest::{Method, RequestBuilder, Response};
 
 /// The password of `alice`.
@@ -138,6 +139,21 @@ impl Served {
 
     pub(super) fn address(&self) -> &str {
         &self.address
+    }
+
+    /// Its pages, as a router for a browser.
+    pub(super) fn pages(&self) -> Router {
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_proxy();
+        let (client, address) = (client.build().unwrap(), self.address.clone());
+        Router::new().fallback(move |request: axum::extract::Request| async move {
+            let (parts, body) = request.into_parts();
+            let url = format!("http://{address}{}", parts.uri);
+            let body = axum::body::to_bytes(body, 1 << 20).await.unwrap();
+            let sent = client.request(parts.method, url).headers(parts.headers).body(body);
+            let sent = sent.send().await.unwrap();
+            let (status, headers) = (sent.status(), sent.headers().clone());
+            (status, headers, sent.bytes().await.unwrap())
+        })
     }
 }
 
