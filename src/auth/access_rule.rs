@@ -11,13 +11,14 @@ pub struct AccessRule {
     allow: Vec<Access>,
 }
 
+/// Repositories that a rule is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Pattern {
-    /// `*`
+pub enum Pattern {
+    /// `*`: every one.
     All,
-    /// `team/*`: what is below, as `team/`.
-    Below(String),
-    /// `team/app`
+    /// `team/*`: what is below, at any depth.
+    Below(RepositoryName),
+    /// `team/app`: this one.
     One(RepositoryName),
 }
 
@@ -46,7 +47,15 @@ impl AccessRule {
 
     /// Whether it allows this; `None` is every repository.
     pub(super) fn allows(&self, access: Access, repository: Option<&RepositoryName>) -> bool {
-        self.allow.contains(&access) && self.repositories.iter().any(|pattern| pattern.covers(repository))
+        self.of(access).iter().any(|pattern| match repository {
+            Some(repository) => pattern.covers(repository),
+            None => *pattern == Pattern::All,
+        })
+    }
+
+    /// The repositories with which it allows this.
+    pub(super) fn of(&self, access: Access) -> &[Pattern] {
+        if self.allow.contains(&access) { &self.repositories } else { &[] }
     }
 }
 
@@ -58,19 +67,20 @@ impl Pattern {
             return Ok(Self::All);
         }
         match text.strip_suffix("/*") {
-            Some(path) => {
-                path.parse().map(|path: RepositoryName| Self::Below(format!("{path}/"))).map_err(|_| wrong())
-            }
+            Some(path) => path.parse().map(Self::Below).map_err(|_| wrong()),
             None => text.parse().map(Self::One).map_err(|_| wrong()),
         }
     }
 
-    fn covers(&self, repository: Option<&RepositoryName>) -> bool {
-        match (self, repository) {
-            (Self::All, _) => true,
-            (_, None) => false,
-            (Self::Below(path), Some(repository)) => repository.as_str().starts_with(path),
-            (Self::One(name), Some(repository)) => repository == name,
+    /// Whether a repository is one of these.
+    pub fn covers(&self, repository: &RepositoryName) -> bool {
+        match self {
+            Self::All => true,
+            Self::Below(path) => {
+                let below = repository.as_str().strip_prefix(path.as_str());
+                below.is_some_and(|below| below.starts_with('/'))
+            }
+            Self::One(name) => repository == name,
         }
     }
 }

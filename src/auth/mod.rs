@@ -15,7 +15,7 @@ mod remote_address;
 mod user_name;
 mod verifier;
 
-pub use access_rule::AccessRule;
+pub use access_rule::{AccessRule, Pattern};
 pub use concurrency::{Concurrency, Slot};
 pub use config::Config;
 pub use credentials::{Credentials, InvalidCredentials};

@@ -4,7 +4,10 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 
-use super::{Config, Identity, UserName, access_rule::AccessRule};
+use super::{
+    Config, Identity, UserName,
+    access_rule::{AccessRule, Pattern},
+};
 use crate::oci::RepositoryName;
 
 /// What a request wants to do.
@@ -87,6 +90,18 @@ impl Policy {
             Access::Pull | Access::Push | Access::Delete => rules.of_user(user, access, repository),
         }
     }
+
+    /// The repositories that `identity` may read by the rules of this moment: those for which [`Self::authorize`] says
+    /// yes, for who asks about many.
+    pub fn readable(&self, identity: &Identity) -> Vec<Pattern> {
+        if self.authorize(identity, Access::Pull, None) == Decision::Allow {
+            return vec![Pattern::All];
+        }
+        let Identity::User(user) = identity else { return Vec::new() };
+        let rules = self.rules.load();
+        let named = rules.access.iter().filter(|rule| rule.names(user));
+        named.flat_map(|rule| rule.of(Access::Pull)).cloned().collect()
+    }
 }
 
 impl Rules {
@@ -155,5 +170,14 @@ mod tests {
             assert!(may("root", access, Some("x")) && may("root", access, None));
         }
         assert!(may("root", Access::Administer, None) && !may("reader", Access::Administer, None));
+        for (user, name) in ["ci", "root", "reader", "ana"]
+            .into_iter()
+            .flat_map(|user| ["team", "teams/app", "team/app", "team/a/b", "x"].map(|name| (user, name)))
+        {
+            let readable = policy.readable(&Identity::User(user.parse().unwrap()));
+            let is_covered = readable.iter().any(|pattern| pattern.covers(&name.parse().unwrap()));
+            assert_eq!(is_covered, may(user, Access::Pull, Some(name)), "{user} {name}");
+        }
+        assert_eq!(policy.readable(&Identity::Anonymous), []);
     }
 }

@@ -38,8 +38,9 @@ pub use journal::{Action, JournalEntry};
 pub use listings::Page;
 pub use manifests::{MovedTag, PutManifestOutcome, StoredManifest};
 pub use overview::{
-    Catalogue, CatalogueOrder, CatalogueRow, Known, LayerUse, ManifestKindView, ManifestView, Missing,
-    Namespace, Namespaces, RepositoryBytes, RepositoryView, StorageReport, TagOrder, TagView,
+    Catalogue, CatalogueOrder, CatalogueRow, CatalogueTotals, Known, LayerUse, ManifestKindView,
+    ManifestView, Missing, Namespace, Namespaces, RepositoryBytes, RepositoryView, StorageReport, TagOrder,
+    TagView,
 };
 pub use referrers::{ExportOutcome, ExportedTag, Referrer};
 pub use summaries::Remade;

@@ -88,13 +88,18 @@ impl SortedNames {
 }
 
 /// The names in a directory at a moment.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Names(pub(super) Arc<SortedNames>);
 
 impl Names {
     /// Whether they are known to be those of the other moment, without being compared one by one.
     pub fn is_same_as(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.0.ends.len()
     }
 
     /// The names in byte order.

@@ -10,7 +10,7 @@ use super::{
     address::Target,
     display::{self, Moment},
     fields::Fields,
-    found::{Found, FoundTag, Visible, Wanted},
+    found::{Found, FoundTag, Wanted},
     pages::Pages,
     response::Failure,
     search::Search,
@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     oci::RepositoryName,
-    registry::{CatalogueOrder, CatalogueRow, Missing, Namespace, Namespaces},
+    registry::{CatalogueOrder, CatalogueRow, CatalogueTotals, Missing, Namespace, Namespaces},
 };
 
 /// Platforms written out in a row.
@@ -93,47 +93,52 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
     let wanted = Wanted { search: Search::new(fields.get("q")), order, reverse };
     let (registry, catalogue, sight) =
         (ui.registry.clone(), ui.registry.catalogue().await?, Sight::of(ui, viewer));
-    let find = move || (Found::of(&registry, &catalogue, &sight, &wanted), wanted.search);
-    let (found, search) = ui.registry.compute(find).await?;
+    let find = move || {
+        let found = Found::of(&registry, &catalogue, &sight, &wanted);
+        (found, wanted.search, catalogue)
+    };
+    let (found, search, catalogue) = ui.registry.compute(find).await?;
     let here = |sort: &str, reverse: &str, page: &str| {
         let parameters = [("q", &*search.text), ("sort", sort), ("reverse", reverse), ("page", page)];
         address::with_query(address::CATALOGUE, &parameters)
     };
     let kept = if reverse { "1" } else { "" };
-    let (shown, pages) = Pages::of(found.rows.len(), fields.page(), |page| here(sort, kept, page));
+    let (shown, pages) = Pages::of(found.places.len(), fields.page(), |page| here(sort, kept, page));
     let columns = ["name", "tags", "size", "pushed"].map(|column| {
         let is_sorted = sort == column || (sort.is_empty() && column == "name");
         Column::new(column, is_sorted, reverse, |reverse| here(column, reverse, ""))
     });
     Ok(CataloguePage {
-        nothing_stored: found.visible.repositories == 0 && search.is_empty(),
-        totals: search.is_empty().then(|| Totals::new(&found.visible)),
-        rows: ui.rows(found.rows[shown].iter()),
+        nothing_stored: found.repositories == 0 && search.is_empty(),
+        totals: search.is_empty().then(|| Totals::new(&found)),
+        rows: ui.rows(found.places[shown].iter().map(|place| &catalogue.rows()[*place])),
         columns: columns.into(),
         pages,
         namespaces: found.namespaces,
         found_tags: found.tags,
         more_tags: found.has_more_tags,
         not_searched: found.missing,
-        unread: found.visible.unread,
+        unread: found.totals.unread,
         frame: viewer.frame.clone(),
         query: search.text,
     })
 }
 
 impl Totals {
-    fn new(visible: &Visible) -> Self {
+    fn new(found: &Found) -> Self {
+        let CatalogueTotals { tags, stored, unread } = found.totals;
+        let stored = || display::size(u64::try_from(stored).unwrap_or(u64::MAX));
         Self {
-            repositories: visible.repositories,
-            tags: display::counted(visible.tags, "tag", "tags"),
-            stored: (visible.unread == 0 && visible.repositories > 1).then(|| display::size(visible.stored)),
+            repositories: found.repositories,
+            tags: display::counted(tags, "tag", "tags"),
+            stored: (unread == 0 && found.repositories > 1).then(stored),
         }
     }
 }
 
 /// The paths above some repositories, without the first `above` levels.
-pub(super) fn tree_of(rows: &[&Arc<CatalogueRow>], above: usize) -> Tree {
-    let all = Namespaces::of(rows.iter().map(|row| row.name.as_str()));
+pub(super) fn tree_of<'a>(rows: impl Iterator<Item = &'a Arc<CatalogueRow>>, above: usize) -> Tree {
+    let all = Namespaces::of(rows.map(|row| row.name.as_str()));
     let below: Vec<&Namespace> = all.all().iter().filter(|path| path.depth >= above).collect();
     Tree::new(&below, above)
 }

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     oci::Reference,
-    registry::{Catalogue, CatalogueOrder, CatalogueRow, Missing, Registry},
+    registry::{Catalogue, CatalogueOrder, CatalogueRow, CatalogueTotals, Missing, Registry},
 };
 
 /// Tags shown of those a search finds.
@@ -26,15 +26,18 @@ pub(super) struct Wanted {
 
 /// See the module.
 pub(super) struct Found {
-    /// Repositories whose names have all that was looked for, in order.
-    pub(super) rows: Vec<Arc<CatalogueRow>>,
+    /// Repositories whose names have all that was looked for, in order, each as its place in the catalogue.
+    pub(super) places: Vec<usize>,
     /// Tags of others, where name and tag together have it.
     pub(super) tags: Vec<FoundTag>,
     pub(super) has_more_tags: bool,
     /// Repositories whose tags were not searched.
     pub(super) missing: Missing,
     pub(super) namespaces: Tree,
-    pub(super) visible: Visible,
+    /// How many repositories the viewer may see.
+    pub(super) repositories: usize,
+    /// These counted.
+    pub(super) totals: CatalogueTotals,
 }
 
 /// A tag that was found.
@@ -43,51 +46,50 @@ pub(super) struct FoundTag {
     pub(super) href: String,
 }
 
-/// All that the viewer may see, counted.
-#[derive(Default)]
-pub(super) struct Visible {
-    pub(super) repositories: usize,
-    pub(super) tags: usize,
-    /// Bytes, what repositories share in each of them.
-    pub(super) stored: u64,
-    /// Repositories that are not read yet.
-    pub(super) unread: usize,
-}
-
 impl Found {
     /// Computes: not for an async thread.
     pub(super) fn of(registry: &Registry, catalogue: &Catalogue, sight: &Sight, wanted: &Wanted) -> Self {
         let Wanted { search, order, reverse } = wanted;
-        let visible: Vec<_> = catalogue.rows().iter().filter(|row| sight.sees(&row.name)).collect();
-        let is_wanted = |row: &&Arc<CatalogueRow>| {
-            (search.is_empty() || search.finds(row.name.as_str())) && sight.sees(&row.name)
-        };
-        let mut rows: Vec<_> = catalogue.ordered(*order).filter(is_wanted).cloned().collect();
+        let visible = sight.places(catalogue);
+        let mut is_visible = vec![sight.sees_all(); catalogue.rows().len()];
+        visible.iter().for_each(|range| is_visible[range.clone()].fill(true));
+        let name = |place: usize| catalogue.rows()[place].name.as_str();
+        let is_wanted = |place: usize| is_visible[place] && (search.is_empty() || search.finds(name(place)));
+        let ordered = catalogue.ordered(*order).iter().map(|place| *place as usize);
+        let mut places: Vec<usize> = ordered.filter(|place| is_wanted(*place)).collect();
         if *reverse {
-            rows.reverse();
+            places.reverse();
         }
+        let rows = || visible.iter().flat_map(|range| &catalogue.rows()[range.clone()]);
         let namespaces = match (search.is_empty(), sight.sees_all()) {
             (true, true) => Tree::new(&catalogue.namespaces().all().iter().collect::<Vec<_>>(), 0),
-            (true, false) => tree_of(&visible, 0),
+            (true, false) => tree_of(rows(), 0),
             (false, _) => Tree::default(),
         };
+        let totals = || catalogue.totals_of(visible.iter().cloned().flatten());
         let mut found = Self {
-            rows,
+            places,
             tags: Vec::new(),
             has_more_tags: false,
             missing: Missing::default(),
             namespaces,
-            visible: Visible::of(&visible),
+            repositories: visible.iter().map(ExactSizeIterator::len).sum(),
+            totals: if sight.sees_all() { catalogue.totals() } else { totals() },
         };
         if search.text.len() >= 2 {
-            found.find_tags(registry, search, &visible);
+            found.find_tags(registry, search, rows());
         }
         found
     }
 
     /// Tags that the search finds, in repositories that it does not find.
-    fn find_tags(&mut self, registry: &Registry, search: &Search, visible: &[&Arc<CatalogueRow>]) {
-        let wanted = visible.iter().filter_map(|row| Some((*row, search.in_tags_of(row.name.as_str())?)));
+    fn find_tags<'a>(
+        &mut self,
+        registry: &Registry,
+        search: &Search,
+        visible: impl Iterator<Item = &'a Arc<CatalogueRow>>,
+    ) {
+        let wanted = visible.filter_map(|row| Some((row, search.in_tags_of(row.name.as_str())?)));
         let has_all = |tag: &str, words: &Vec<&str>| words.iter().all(|word| contains(tag, word));
         let (tags, missing) = registry.find_tags(wanted, SHOWN_TAGS + 1, has_all);
         self.has_more_tags = tags.len() > SHOWN_TAGS;
@@ -101,21 +103,5 @@ impl Found {
         if !self.has_more_tags {
             self.missing = missing;
         }
-    }
-}
-
-impl Visible {
-    fn of(rows: &[&Arc<CatalogueRow>]) -> Self {
-        let mut all = Self { repositories: rows.len(), ..Self::default() };
-        for row in rows {
-            match &row.facts {
-                Some(facts) => {
-                    all.tags += facts.tags;
-                    all.stored = all.stored.saturating_add(facts.stored);
-                }
-                None => all.unread += 1,
-            }
-        }
-        all
     }
 }

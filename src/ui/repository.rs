@@ -96,7 +96,8 @@ pub(super) async fn page(
     let view = ui.view_for(viewer, name).await?;
     let catalogue = ui.registry.catalogue().await?;
     let sight = Sight::of(ui, viewer);
-    let below: Vec<_> = catalogue.below(name).iter().filter(|row| sight.sees(&row.name)).collect();
+    let below = &catalogue.rows()[catalogue.below(name)];
+    let below: Vec<_> = below.iter().filter(|row| sight.sees(&row.name)).collect();
     if view.is_none() && below.is_empty() {
         return Err(Failure::NotFound);
     }
@@ -151,7 +152,7 @@ pub(super) async fn page(
             .as_ref()
             .filter(|view| viewer.may_delete(ui, name) && !view.is_empty())
             .map(|_| address::with_query("/ui/-/delete-repository", &[("repository", name.as_str())])),
-        namespaces: tree_of(&below, name.components().count()),
+        namespaces: tree_of(below.iter().copied(), name.components().count()),
         more_below: (below.len() > PAGE_ROWS)
             .then(|| address::with_query(address::CATALOGUE, &[("q", &prefix)])),
         below: ui.rows(below.into_iter().take(PAGE_ROWS)),

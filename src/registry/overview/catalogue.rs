@@ -2,21 +2,23 @@
 
 use std::{
     cmp::{Ordering, Reverse},
+    ops::Range,
     sync::{Arc, OnceLock},
     time::SystemTime,
 };
 
-use super::{Namespaces, RepositoryView};
+use super::{
+    Namespaces, RepositoryView,
+    rows::{Change, Row, Rows},
+};
 use crate::oci::{Digest, RepositoryName, Tag};
 
 /// All repositories at a moment.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Catalogue {
     /// In the order of their path components.
-    rows: Vec<Arc<CatalogueRow>>,
-    unread: usize,
-    orders: [OnceLock<Box<[u32]>>; 3],
-    namespaces: OnceLock<Namespaces>,
+    rows: Rows<CatalogueRow>,
+    namespaces: OnceLock<Arc<Namespaces>>,
 }
 
 /// How repositories are ordered; what is not known yet comes last.
@@ -30,6 +32,12 @@ pub enum CatalogueOrder {
     Size,
     /// By the number of tags, the most first.
     Tags,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum CatalogueKey {
+    Pushed(Option<SystemTime>),
+    Number(u64),
 }
 
 /// A repository in a list.
@@ -56,67 +64,122 @@ pub struct CatalogueFacts {
     pub stored: u64,
 }
 
+/// Some repositories counted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct CatalogueTotals {
+    /// Their tags.
+    pub tags: usize,
+    /// Bytes, what repositories share in each of them.
+    pub stored: u128,
+    /// Those that are not read yet.
+    pub unread: usize,
+}
+
 impl Catalogue {
-    pub(super) fn new(rows: Vec<Arc<CatalogueRow>>) -> Self {
-        let unread = rows.iter().filter(|row| row.facts.is_none()).count();
-        Self { rows, unread, orders: Default::default(), namespaces: OnceLock::new() }
+    /// Of some repositories.
+    pub fn of(rows: impl IntoIterator<Item = Arc<CatalogueRow>>) -> Self {
+        Self::default().amended(rows.into_iter().map(|row| (row.name.clone(), Some(row))).collect())
     }
 
-    /// How many have not been read yet.
-    pub(super) fn unread(&self) -> usize {
-        self.unread
+    /// As it is after repositories came, changed, or went: of these there is no row.
+    pub(super) fn amended(&self, changes: Vec<Change<CatalogueRow>>) -> Self {
+        let has_same_names = changes.iter().all(|(name, row)| self.rows.get(name).is_some() == row.is_some());
+        let namespaces = self.namespaces.get().filter(|_| has_same_names).cloned();
+        Self {
+            rows: self.rows.amended(changes),
+            namespaces: namespaces.map_or_else(OnceLock::new, OnceLock::from),
+        }
     }
 
     /// The repositories in the order of their path components.
     pub fn rows(&self) -> &[Arc<CatalogueRow>] {
-        &self.rows
+        self.rows.all()
     }
 
-    /// The repositories in an order. Made once for each list.
-    pub fn ordered(&self, order: CatalogueOrder) -> impl DoubleEndedIterator<Item = &Arc<CatalogueRow>> {
-        let index = match order {
-            CatalogueOrder::Name => None,
-            CatalogueOrder::Pushed => Some(0),
-            CatalogueOrder::Size => Some(1),
-            CatalogueOrder::Tags => Some(2),
-        };
-        let places = index.map(|index| self.orders[index].get_or_init(|| self.sort(order)));
-        (0..self.rows.len()).map(move |place| {
-            let place = places.map_or(place, |places| places[place] as usize);
-            &self.rows[place]
-        })
+    /// All of them counted.
+    pub fn totals(&self) -> CatalogueTotals {
+        *self.rows.totals()
     }
 
-    fn sort(&self, order: CatalogueOrder) -> Box<[u32]> {
-        let mut places: Vec<u32> = (0..u32::try_from(self.rows.len()).unwrap_or(u32::MAX)).collect();
-        let facts = |place: &u32| self.rows[*place as usize].facts.as_ref();
-        match order {
-            CatalogueOrder::Name => {}
-            CatalogueOrder::Pushed => {
-                places.sort_by_key(|place| Reverse(facts(place).map(|facts| facts.pushed)));
-            }
-            CatalogueOrder::Size => {
-                places.sort_by_key(|place| Reverse(facts(place).map(|facts| facts.stored)));
-            }
-            CatalogueOrder::Tags => {
-                places.sort_by_key(|place| Reverse(facts(place).map(|facts| facts.tags)));
-            }
-        }
-        places.into()
+    /// Some of them counted, by their places.
+    pub fn totals_of(&self, places: impl Iterator<Item = usize>) -> CatalogueTotals {
+        let mut totals = CatalogueTotals::default();
+        places.for_each(|place| self.rows()[place].add_to(&mut totals));
+        totals
+    }
+
+    /// The repositories in an order, each as its place in [`Self::rows`].
+    pub fn ordered(&self, order: CatalogueOrder) -> &[u32] {
+        self.rows.ordered(order)
     }
 
     /// The paths above the repositories. Made once for each list.
     pub fn namespaces(&self) -> &Namespaces {
-        self.namespaces.get_or_init(|| Namespaces::of(self.rows.iter().map(|row| row.name.as_str())))
+        let make = || Arc::new(Namespaces::of(self.rows().iter().map(|row| row.name.as_str())));
+        self.namespaces.get_or_init(make)
     }
 
-    /// The rows whose names begin with `path/`.
-    pub fn below(&self, path: &RepositoryName) -> &[Arc<CatalogueRow>] {
-        let prefix = format!("{path}/");
-        let is_below = |row: &Arc<CatalogueRow>| row.name.as_str().starts_with(&prefix);
-        let start = self.rows.partition_point(|row| in_order(&row.name, path) != Ordering::Greater);
-        let count = self.rows[start..].iter().take_while(|row| is_below(row)).count();
-        &self.rows[start..start + count]
+    /// The place of a repository in [`Self::rows`].
+    pub fn place(&self, name: &RepositoryName) -> Option<usize> {
+        self.rows.place(name).ok()
+    }
+
+    /// The places of the rows whose names begin with `path/`.
+    pub fn below(&self, path: &RepositoryName) -> Range<usize> {
+        let start = self.rows.place(path).map_or_else(|place| place, |place| place + 1);
+        let is_below = |row: &Arc<CatalogueRow>| {
+            row.name.components().zip(path.components()).all(|(one, other)| one == other)
+        };
+        start..start + self.rows()[start..].partition_point(is_below)
+    }
+}
+
+impl Row for CatalogueRow {
+    type Name = RepositoryName;
+    type Order = CatalogueOrder;
+    type Key = Reverse<Option<CatalogueKey>>;
+    type Totals = CatalogueTotals;
+    const ORDERS: &'static [CatalogueOrder] =
+        &[CatalogueOrder::Name, CatalogueOrder::Pushed, CatalogueOrder::Size, CatalogueOrder::Tags];
+
+    fn name(&self) -> &RepositoryName {
+        &self.name
+    }
+
+    /// `a`, `a/b`, `a-b`: by path components.
+    fn compare(one: &RepositoryName, other: &RepositoryName) -> Ordering {
+        one.components().cmp(other.components())
+    }
+
+    fn key(&self, order: CatalogueOrder) -> Self::Key {
+        let key = |facts: &CatalogueFacts| match order {
+            CatalogueOrder::Name => None,
+            CatalogueOrder::Pushed => Some(CatalogueKey::Pushed(facts.pushed)),
+            CatalogueOrder::Size => Some(CatalogueKey::Number(facts.stored)),
+            CatalogueOrder::Tags => Some(CatalogueKey::Number(facts.tags as u64)),
+        };
+        // Rows with equal keys are in the order of their names.
+        Reverse(self.facts.as_ref().and_then(key))
+    }
+
+    fn add_to(&self, totals: &mut CatalogueTotals) {
+        match &self.facts {
+            Some(facts) => {
+                totals.tags += facts.tags;
+                totals.stored += u128::from(facts.stored);
+            }
+            None => totals.unread += 1,
+        }
+    }
+
+    fn take_from(&self, totals: &mut CatalogueTotals) {
+        match &self.facts {
+            Some(facts) => {
+                totals.tags -= facts.tags;
+                totals.stored -= u128::from(facts.stored);
+            }
+            None => totals.unread -= 1,
+        }
     }
 }
 
@@ -137,9 +200,4 @@ impl CatalogueRow {
             }),
         }
     }
-}
-
-/// `a`, `a/b`, `a-b`: by path components.
-pub(super) fn in_order(one: &RepositoryName, other: &RepositoryName) -> Ordering {
-    one.components().cmp(other.components())
 }

@@ -7,14 +7,19 @@
 
 mod catalogue;
 mod manifest_view;
+mod manifests;
+mod merged;
 mod namespaces;
 mod reading;
-mod relations;
 mod repository_view;
+mod rows;
 mod tag_view;
 mod touched;
 mod usage;
 mod version_order;
+
+#[cfg(test)]
+mod amended_tests;
 
 use std::{
     collections::hash_map::RandomState,
@@ -26,11 +31,11 @@ use std::{
 use moka::sync::Cache;
 use tokio::sync::Semaphore;
 
-pub use catalogue::{Catalogue, CatalogueOrder, CatalogueRow};
+pub use catalogue::{Catalogue, CatalogueOrder, CatalogueRow, CatalogueTotals};
 pub use manifest_view::{ManifestKindView, ManifestView};
 pub use namespaces::{Namespace, Namespaces};
-pub use repository_view::{RepositoryView, TagOrder};
-pub use tag_view::TagView;
+pub use repository_view::RepositoryView;
+pub use tag_view::{TagOrder, TagView};
 pub use usage::{Known, LayerUse, Missing, RepositoryBytes, StorageReport};
 
 use self::{reading::CatalogueState, touched::Touched};
@@ -174,8 +179,8 @@ impl Registry {
     pub async fn fresh_tags(
         &self,
         view: &Arc<RepositoryView>,
-        tags: Vec<TagView>,
-    ) -> Result<Vec<(TagView, Option<JournalEntry>)>, RegistryError> {
+        tags: Vec<Arc<TagView>>,
+    ) -> Result<Vec<(Arc<TagView>, Option<JournalEntry>)>, RegistryError> {
         let (registry, view, summarizer) = (self.clone(), view.clone(), self.summarizer());
         let look = move |storage: &Storage| {
             let mut fresh = Vec::with_capacity(tags.len());
@@ -184,7 +189,7 @@ impl Registry {
                     Some(now) if now.is_same_as(&tag) => fresh.push(tag),
                     now => {
                         registry.inner.overviews.touch(view.name(), &tag.tag);
-                        fresh.extend(now);
+                        fresh.extend(now.map(Arc::new));
                     }
                 }
             }

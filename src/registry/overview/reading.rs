@@ -8,7 +8,7 @@ use std::{
 
 use tokio::sync::watch;
 
-use super::catalogue::{Catalogue, CatalogueRow, in_order};
+use super::catalogue::{Catalogue, CatalogueRow};
 use crate::{
     oci::RepositoryName,
     registry::{Registry, RegistryError, blocking::Work},
@@ -60,8 +60,9 @@ impl CatalogueState {
 
     /// Publishes what a reading of all found; what pages put into the list meanwhile is read again.
     fn publish(&self, rows: Vec<Arc<CatalogueRow>>) {
+        let catalogue = Arc::new(Catalogue::of(rows));
         let mut inner = self.lock();
-        inner.current = Some(Arc::new(Catalogue::new(rows)));
+        inner.current = Some(catalogue);
         let taken = inner.taken_meanwhile.clone();
         inner.touched.extend(taken);
         drop(inner);
@@ -120,17 +121,8 @@ impl Taken<'_> {
     fn put(mut self, read: Vec<Option<Arc<CatalogueRow>>>) {
         let mut inner = self.state.lock();
         let Some(current) = inner.current.clone() else { return };
-        let mut rows = current.rows().to_vec();
-        for (name, row) in self.names.iter().zip(read) {
-            let place = rows.binary_search_by(|known| in_order(&known.name, name));
-            match (place, row) {
-                (Ok(place), Some(row)) => rows[place] = row,
-                (Err(place), Some(row)) => rows.insert(place, row),
-                (Ok(place), None) => drop(rows.remove(place)),
-                (Err(_), None) => {}
-            }
-        }
-        inner.current = Some(Arc::new(Catalogue::new(rows)));
+        let changes = self.names.iter().cloned().zip(read).collect();
+        inner.current = Some(Arc::new(current.amended(changes)));
         if inner.is_reading {
             inner.taken_meanwhile.extend(self.names.drain(..));
         } else {
@@ -153,7 +145,7 @@ impl Registry {
         loop {
             let current = state.lock().current.clone();
             if let Some(current) = current
-                && (current.unread() == 0 || Instant::now() >= whole_by)
+                && (current.totals().unread == 0 || Instant::now() >= whole_by)
             {
                 break;
             }

@@ -1,17 +1,16 @@
 //! A repository with all its tags and manifests, as it was a moment ago.
 
 use std::{
-    cmp::Reverse,
-    collections::{HashMap, HashSet},
-    sync::{Arc, OnceLock},
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
-    manifest_view::{BlobKey, ManifestView},
-    relations::Relations,
-    tag_view::{ABOUT, TagView, read_manifest},
-    version_order::version_key,
+    manifest_view::ManifestView,
+    manifests::Manifests,
+    rows::Rows,
+    tag_view::{ABOUT, TagOrder, TagView, read_manifest},
 };
 use crate::{
     oci::{Algorithm, Digest, RepositoryName, Tag},
@@ -22,47 +21,34 @@ use crate::{
 /// After this all of a repository is read again: a registry:2 may have moved tags.
 const OLD_AFTER: Duration = Duration::from_secs(600);
 
-/// How tags are ordered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum TagOrder {
-    /// By version, the highest first: `v1.10` before `v1.9`.
-    Name,
-    /// By the last push, the newest first.
-    Pushed,
-    /// By when the image was built, the newest first.
-    Created,
-    /// By size, the largest first.
-    Size,
-}
-
 /// See the module.
 #[derive(Debug)]
 pub struct RepositoryView {
     name: RepositoryName,
     /// In byte order.
-    tags: Vec<TagView>,
-    manifests: HashMap<Digest, Arc<ManifestView>>,
+    tags: Rows<TagView>,
+    pub(super) manifests: Arc<Manifests>,
     tag_names: Names,
     manifest_names: Vec<(Algorithm, Names)>,
-    /// What is stored for it, each blob once, in order.
-    pub(super) blobs: Vec<(BlobKey, u64)>,
-    /// Manifests by what they refer to.
-    referrers: HashMap<Digest, Vec<Arc<ManifestView>>>,
-    logical: u64,
-    stored: u64,
-    /// Place of the tag pushed last, of those that are no signature or the like.
-    newest: Option<usize>,
-    /// Whether there are tags that only hold signatures and the like.
-    has_tags_about_others: bool,
-    orders: [OnceLock<Box<[u32]>>; 4],
-    relations: OnceLock<Relations>,
     /// When all of it was read.
     read_at: Instant,
 }
 
 impl RepositoryView {
+    fn empty(name: &RepositoryName) -> Self {
+        Self {
+            name: name.clone(),
+            tags: Rows::default(),
+            manifests: Arc::default(),
+            tag_names: Names::default(),
+            manifest_names: Vec::new(),
+            // What is moved from here on may be seen or not.
+            read_at: Instant::now(),
+        }
+    }
+
     /// Reads a repository. Of `known` is taken what cannot have changed: all but the tags in `touched`, and names that
-    /// are new.
+    /// came or are gone.
     pub(super) fn read(
         storage: &Storage,
         summarizer: &Summarizer,
@@ -70,90 +56,87 @@ impl RepositoryView {
         known: Option<&Arc<Self>>,
         touched: &HashSet<Tag>,
     ) -> Result<Option<Arc<Self>>, StorageError> {
-        // What is moved from here on may be seen or not.
-        let read_at = known.map_or_else(Instant::now, |known| known.read_at);
+        let known = known.cloned().unwrap_or_else(|| Arc::new(Self::empty(name)));
         let Some(tag_names) = storage.tag_names(name)? else { return Ok(None) };
         let manifest_names = storage.manifest_names(name)?;
-        if let Some(known) = known
-            && touched.is_empty()
-            && known.has_names(&tag_names, &manifest_names)
+        if touched.is_empty() && known.has_tag_names(&tag_names) && known.has_manifest_names(&manifest_names)
         {
-            return Ok(Some(known.clone()));
+            return Ok(Some(known));
         }
-        let mut manifests = HashMap::new();
-        let digests = manifest_names.iter().flat_map(|(algorithm, names)| {
-            names.iter().filter_map(|name| Digest::from_parts(*algorithm, name).ok())
-        });
-        for digest in digests {
-            let manifest = match known.and_then(|known| known.manifests.get(&digest)) {
-                Some(manifest) => Some(manifest.clone()),
-                None => read_manifest(storage, summarizer, name, &digest)?,
-            };
-            manifests.extend(manifest.map(|manifest| (digest, manifest)));
-        }
-        let mut tags = Vec::new();
-        for tag in tag_names.iter().filter_map(|name| name.parse::<Tag>().ok()) {
-            let known = known.as_ref().filter(|_| !touched.contains(&tag)).and_then(|known| known.tag(&tag));
-            match known {
-                Some(known) => tags.push(known.clone()),
-                None => {
-                    tags.extend(TagView::read(storage, name, &tag, |digest| {
-                        Ok(manifests.get(digest).cloned())
-                    })?);
-                }
-            }
-        }
-        Ok(Some(Arc::new(Self::new(name, tags, manifests, (tag_names, manifest_names), read_at))))
+        let changed = known.manifests_changed(&manifest_names);
+        let manifests = known.manifests_now(storage, summarizer, &changed)?;
+        let changed = known.tags_changed(&tag_names, &changed, touched);
+        let read = |tag: Tag| {
+            let now = TagView::read(storage, name, &tag, |digest| Ok(manifests.get(digest).cloned()))?;
+            Ok((tag, now.map(Arc::new)))
+        };
+        let changes: Vec<_> = changed.into_iter().map(read).collect::<Result<_, StorageError>>()?;
+        let (name, tags, read_at) = (name.clone(), known.tags.amended(changes), known.read_at);
+        Ok(Some(Arc::new(Self { name, tags, manifests, tag_names, manifest_names, read_at })))
     }
 
-    fn new(
-        name: &RepositoryName,
-        tags: Vec<TagView>,
-        manifests: HashMap<Digest, Arc<ManifestView>>,
-        (tag_names, manifest_names): (Names, Vec<(Algorithm, Names)>),
-        read_at: Instant,
-    ) -> Self {
-        let mut blobs: Vec<_> =
-            manifests.values().flat_map(|manifest| manifest.blobs.iter().copied()).collect();
-        blobs.sort_unstable();
-        blobs.dedup_by_key(|blob| blob.0);
-        let mut referrers: HashMap<Digest, Vec<Arc<ManifestView>>> = HashMap::new();
-        for manifest in manifests.values() {
-            if let Some(subject) = &manifest.subject {
-                referrers.entry(subject.clone()).or_default().push(manifest.clone());
-            }
+    /// The manifests to be read: by these names, of which some may be new or gone. What an index comes to depends on
+    /// which of those that it lists are there.
+    fn manifests_changed(&self, names: &[(Algorithm, Names)]) -> BTreeSet<Digest> {
+        let count: usize = names.iter().map(|(_, names)| names.count()).sum();
+        if self.has_manifest_names(names) && count == self.manifest_count() {
+            return BTreeSet::new();
         }
-        for found in referrers.values_mut() {
-            found.sort_by_key(|manifest| (Reverse(manifest.created), manifest.digest.clone()));
+        let parse = |(algorithm, names): &(Algorithm, Names)| {
+            let digest = |name: &str| Digest::from_parts(*algorithm, name).ok();
+            names.iter().filter_map(digest).collect::<Vec<_>>()
+        };
+        let known = self.manifests().map(|manifest| &manifest.digest);
+        let mut changed = difference(known, names.iter().flat_map(parse));
+        let mut found: Vec<Digest> = changed.iter().cloned().collect();
+        while let Some(digest) = found.pop() {
+            let indexes = self.indexes_of(&digest).chain(self.indexes_cut());
+            let new = indexes.map(|index| index.digest.clone()).filter(|index| changed.insert(index.clone()));
+            found.extend(new.collect::<Vec<_>>());
         }
-        let sizes = tags.iter().filter_map(|tag| tag.manifest.as_ref()).map(|manifest| manifest.size);
-        let plain = tags.iter().enumerate().filter(|(_, tag)| !tag.is_about_another);
-        Self {
-            name: name.clone(),
-            logical: sizes.fold(0, u64::saturating_add),
-            stored: blobs.iter().fold(0, |sum: u64, blob| sum.saturating_add(blob.1)),
-            newest: plain.max_by_key(|(_, tag)| tag.pushed).map(|(place, _)| place),
-            has_tags_about_others: tags.iter().any(|tag| tag.is_about_another),
-            tags,
-            manifests,
-            tag_names,
-            manifest_names,
-            blobs,
-            referrers,
-            orders: Default::default(),
-            relations: OnceLock::new(),
-            read_at,
-        }
+        changed
     }
 
-    fn has_names(&self, tags: &Names, manifests: &[(Algorithm, Names)]) -> bool {
-        self.tag_names.is_same_as(tags)
-            && self.manifest_names.len() == manifests.len()
-            && self
-                .manifest_names
-                .iter()
-                .zip(manifests)
-                .all(|(one, other)| one.0 == other.0 && one.1.is_same_as(&other.1))
+    fn manifests_now(
+        &self,
+        storage: &Storage,
+        summarizer: &Summarizer,
+        changed: &BTreeSet<Digest>,
+    ) -> Result<Arc<Manifests>, StorageError> {
+        if changed.is_empty() {
+            return Ok(self.manifests.clone());
+        }
+        let read = |digest| read_manifest(storage, summarizer, &self.name, digest).transpose();
+        let now = changed.iter().filter_map(read).collect::<Result<Vec<_>, _>>()?;
+        Ok(Arc::new(self.manifests.amended(changed, now)))
+    }
+
+    /// The tags to be read: by these names, of which some may be new or gone, and for the manifests that changed.
+    fn tags_changed(
+        &self,
+        names: &Names,
+        manifests: &BTreeSet<Digest>,
+        touched: &HashSet<Tag>,
+    ) -> BTreeSet<Tag> {
+        let mut changed = BTreeSet::new();
+        if !(self.has_tag_names(names) && names.count() == self.tags().len()) {
+            let named = names.iter().filter_map(|name| name.parse().ok());
+            changed = difference(self.tags().iter().map(|tag| &tag.tag), named);
+        }
+        changed.extend(touched.iter().cloned());
+        changed.extend(manifests.iter().flat_map(|digest| self.tags_of(digest)).cloned());
+        changed
+    }
+
+    fn has_tag_names(&self, names: &Names) -> bool {
+        self.tag_names.is_same_as(names)
+    }
+
+    fn has_manifest_names(&self, names: &[(Algorithm, Names)]) -> bool {
+        let is_same = |(one, other): (&(Algorithm, Names), &(Algorithm, Names))| {
+            one.0 == other.0 && one.1.is_same_as(&other.1)
+        };
+        self.manifest_names.len() == names.len() && self.manifest_names.iter().zip(names).all(is_same)
     }
 
     pub(super) fn is_old(&self) -> bool {
@@ -166,8 +149,8 @@ impl RepositoryView {
 
     /// About how many bytes it takes in memory.
     pub(super) fn weight(&self) -> usize {
-        let manifests: usize = self.manifests.values().map(|manifest| manifest.weight()).sum();
-        500 + self.tags.len() * 250 + manifests + self.blobs.len() * 24
+        let manifests: usize = self.manifests().map(|manifest| manifest.weight()).sum();
+        500 + self.tags.all().len() * 280 + manifests + self.manifests.blobs.len() * 24
     }
 
     /// The repository.
@@ -176,13 +159,13 @@ impl RepositoryView {
     }
 
     /// Its tags in byte order.
-    pub fn tags(&self) -> &[TagView] {
-        &self.tags
+    pub fn tags(&self) -> &[Arc<TagView>] {
+        self.tags.all()
     }
 
     /// A tag.
-    pub fn tag(&self, tag: &Tag) -> Option<&TagView> {
-        self.tags.binary_search_by(|known| known.tag.cmp(tag)).ok().map(|index| &self.tags[index])
+    pub fn tag(&self, tag: &Tag) -> Option<&Arc<TagView>> {
+        self.tags.get(tag)
     }
 
     /// A manifest it has.
@@ -190,36 +173,39 @@ impl RepositoryView {
         self.manifests.get(digest)
     }
 
-    /// Its manifests, in no order.
+    /// Its manifests, by digest.
     pub fn manifests(&self) -> impl Iterator<Item = &Arc<ManifestView>> {
-        self.manifests.values()
+        self.manifests.all().iter()
     }
 
     /// How many manifests it has.
     pub fn manifest_count(&self) -> usize {
-        self.manifests.len()
+        self.manifests.all().len()
     }
 
     /// Whether there are tags that only hold signatures and the like: for what need not be looked for where there are
     /// none.
     pub fn has_tags_about_others(&self) -> bool {
-        self.has_tags_about_others
+        self.tags.totals().about_others > 0
     }
 
     /// The tags that name a manifest, in byte order.
-    pub fn tags_of(&self, digest: &Digest) -> impl Iterator<Item = &Tag> {
-        let tags = self.relations().tags_of(&self.tags, digest);
-        tags.iter().map(|place| &self.tags[*place as usize].tag)
+    pub fn tags_of<'a>(&'a self, digest: &'a Digest) -> impl Iterator<Item = &'a Tag> {
+        let places = self.tags.ordered(TagOrder::Digest);
+        let tag = |place: &u32| &self.tags()[*place as usize];
+        let start = places.partition_point(|place| tag(place).digest < *digest);
+        let named = places[start..].iter().map(tag);
+        named.take_while(|tag| tag.digest == *digest).map(|tag| &tag.tag)
     }
 
     /// The indexes that list a manifest, as far as summaries have what they list.
     pub fn indexes_of(&self, digest: &Digest) -> impl Iterator<Item = &Arc<ManifestView>> {
-        self.relations().indexes_of(digest).iter().map(|(_, index)| index)
+        self.manifests.indexes_of(digest)
     }
 
     /// The indexes that list more than summaries have: any of them may list any manifest.
     pub fn indexes_cut(&self) -> &[Arc<ManifestView>] {
-        &self.relations().cut
+        &self.manifests.cut
     }
 
     /// The tags that by their names hold signatures of a manifest or the like.
@@ -230,64 +216,53 @@ impl RepositoryView {
         found.into_iter().map(|tag| &tag.tag)
     }
 
-    fn relations(&self) -> &Relations {
-        self.relations.get_or_init(|| Relations::new(&self.tags, self.manifests.values()))
-    }
-
     /// The manifests that refer to one, the newest first.
-    pub fn referrers_of(&self, digest: &Digest) -> &[Arc<ManifestView>] {
-        self.referrers.get(digest).map(Vec::as_slice).unwrap_or_default()
+    pub fn referrers_of(&self, digest: &Digest) -> impl ExactSizeIterator<Item = &Arc<ManifestView>> {
+        self.manifests.referrers_of(digest)
     }
 
     /// The tag pushed last, of those that are no signature or the like.
-    pub fn newest(&self) -> Option<&TagView> {
-        self.newest.map(|place| &self.tags[place])
+    pub fn newest(&self) -> Option<&Arc<TagView>> {
+        let newest = self.ordered(TagOrder::Pushed).iter().map(|place| &self.tags()[*place as usize]);
+        newest.into_iter().find(|tag| !tag.is_about_another)
     }
 
     /// The bytes of all images as if none shared a layer.
     pub fn logical_bytes(&self) -> u64 {
-        self.logical
+        u64::try_from(self.tags.totals().logical).unwrap_or(u64::MAX)
     }
 
     /// The bytes stored for it, each blob once.
     pub fn stored_bytes(&self) -> u64 {
-        self.stored
+        self.manifests.stored_bytes()
     }
 
     /// Whether nothing is stored under the name: what is left of a repository when all of it was deleted, or the
     /// beginning of a first push.
     pub fn is_empty(&self) -> bool {
-        self.tags.is_empty() && self.manifests.is_empty()
+        self.tags().is_empty() && self.manifests.all().is_empty()
     }
 
-    /// The tags in an order, each as its place in [`Self::tags`]. Made once for each view.
+    /// The tags in an order, each as its place in [`Self::tags`].
     pub fn ordered(&self, order: TagOrder) -> &[u32] {
-        let index = match order {
-            TagOrder::Name => 0,
-            TagOrder::Pushed => 1,
-            TagOrder::Created => 2,
-            TagOrder::Size => 3,
-        };
-        self.orders[index].get_or_init(|| self.sort(order))
+        self.tags.ordered(order)
     }
+}
 
-    fn sort(&self, order: TagOrder) -> Box<[u32]> {
-        let count = u32::try_from(self.tags.len()).unwrap_or(u32::MAX);
-        let mut places: Vec<u32> = (0..count).collect();
-        let tag = |place: &u32| &self.tags[*place as usize];
-        let manifest = |place: &u32| tag(place).manifest.as_deref();
-        match order {
-            TagOrder::Name => {
-                places.sort_by_cached_key(|place| Reverse(version_key(tag(place).tag.as_str())));
-            }
-            TagOrder::Pushed => places.sort_by_key(|place| Reverse(tag(place).pushed)),
-            TagOrder::Created => {
-                places.sort_by_key(|place| Reverse(manifest(place).and_then(|manifest| manifest.created)));
-            }
-            TagOrder::Size => {
-                places.sort_by_key(|place| Reverse(manifest(place).map(|manifest| manifest.size)));
-            }
+/// What came to sorted entries, and what is gone of them.
+fn difference<'a, T: Clone + Ord + 'a>(
+    known: impl Iterator<Item = &'a T>,
+    now: impl Iterator<Item = T>,
+) -> BTreeSet<T> {
+    let (mut changed, mut known) = (BTreeSet::new(), known.peekable());
+    for entry in now {
+        while let Some(gone) = known.next_if(|old| **old < entry) {
+            changed.insert(gone.clone());
         }
-        places.into()
+        if known.next_if(|old| **old == entry).is_none() {
+            changed.insert(entry);
+        }
     }
+    changed.extend(known.cloned());
+    changed
 }

@@ -1,8 +1,19 @@
 //! A tag of a repository with what it names, and what its name says that it is about.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    cmp::{Ordering, Reverse},
+    sync::Arc,
+    time::SystemTime,
+};
 
-use super::{manifest_view::ManifestView, repository_view::RepositoryView};
+use time::OffsetDateTime;
+
+use super::{
+    manifest_view::ManifestView,
+    repository_view::RepositoryView,
+    rows::Row,
+    version_order::{Part, version_key},
+};
 use crate::{
     oci::{Digest, RepositoryName, Tag},
     registry::summaries::Summarizer,
@@ -25,7 +36,82 @@ pub struct TagView {
     file: Option<FileIdentity>,
 }
 
+/// How tags are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TagOrder {
+    /// By version, the highest first: `v1.10` before `v1.9`.
+    Name,
+    /// By the last push, the newest first.
+    Pushed,
+    /// By when the image was built, the newest first.
+    Created,
+    /// By size, the largest first.
+    Size,
+    /// By what they name.
+    Digest,
+}
+
+/// Tags counted.
+#[derive(Clone, Debug, Default)]
+pub(super) struct TagTotals {
+    /// Bytes of all images as if none shared a layer.
+    pub(super) logical: u128,
+    /// Tags that only hold signatures and the like.
+    pub(super) about_others: usize,
+}
+
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum TagKey {
+    Version(Reverse<Vec<Part>>),
+    Pushed(Reverse<SystemTime>),
+    Created(Reverse<Option<OffsetDateTime>>),
+    Size(Reverse<Option<u64>>),
+    Digest(Digest),
+}
+
+impl Row for TagView {
+    type Name = Tag;
+    type Order = TagOrder;
+    type Key = TagKey;
+    type Totals = TagTotals;
+    const ORDERS: &'static [TagOrder] =
+        &[TagOrder::Name, TagOrder::Pushed, TagOrder::Created, TagOrder::Size, TagOrder::Digest];
+
+    fn name(&self) -> &Tag {
+        &self.tag
+    }
+
+    fn compare(one: &Tag, other: &Tag) -> Ordering {
+        one.cmp(other)
+    }
+
+    fn key(&self, order: TagOrder) -> TagKey {
+        let manifest = self.manifest.as_ref();
+        match order {
+            TagOrder::Name => TagKey::Version(Reverse(version_key(self.tag.as_str()))),
+            TagOrder::Pushed => TagKey::Pushed(Reverse(self.pushed)),
+            TagOrder::Created => TagKey::Created(Reverse(manifest.and_then(|manifest| manifest.created))),
+            TagOrder::Size => TagKey::Size(Reverse(manifest.map(|manifest| manifest.size))),
+            TagOrder::Digest => TagKey::Digest(self.digest.clone()),
+        }
+    }
+
+    fn add_to(&self, totals: &mut TagTotals) {
+        totals.logical += self.logical();
+        totals.about_others += usize::from(self.is_about_another);
+    }
+
+    fn take_from(&self, totals: &mut TagTotals) {
+        totals.logical -= self.logical();
+        totals.about_others -= usize::from(self.is_about_another);
+    }
+}
+
 impl TagView {
+    fn logical(&self) -> u128 {
+        self.manifest.as_ref().map_or(0, |manifest| manifest.size.into())
+    }
+
     pub(super) fn read(
         storage: &Storage,
         name: &RepositoryName,

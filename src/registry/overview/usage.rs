@@ -131,7 +131,7 @@ impl Registry {
             let (others, missing) =
                 registry.known_views(&catalogue, |name| name != view.name() && wanted(name));
             for other in others {
-                freed.retain(|key, _| !other.has_blob(*key));
+                freed.retain(|key, _| !other.manifests.has_blob(*key));
             }
             missing.of(freed.values().fold(0, |sum: u64, size| sum.saturating_add(*size)))
         })
@@ -167,10 +167,6 @@ impl Registry {
 }
 
 impl RepositoryView {
-    fn has_blob(&self, key: BlobKey) -> bool {
-        self.blobs.binary_search_by_key(&key, |blob| blob.0).is_ok()
-    }
-
     /// Adds its images to those that have a layer of `keys`, each of which has a place in `uses`.
     fn add_uses(
         &self,
@@ -179,7 +175,7 @@ impl RepositoryView {
         most: usize,
         uses: &mut [(usize, Vec<LayerUse>)],
     ) {
-        if !keys.keys().any(|key| self.has_blob(*key)) {
+        if !keys.keys().any(|key| self.manifests.has_blob(*key)) {
             return;
         }
         for tag in self.tags() {
@@ -217,11 +213,12 @@ impl RepositoryView {
 
 fn report(views: &[Arc<RepositoryView>]) -> StorageReport {
     let mut users: HashMap<BlobKey, (u64, u32)> = HashMap::new();
-    for (key, size) in views.iter().flat_map(|view| &view.blobs) {
+    for (key, size) in views.iter().flat_map(|view| &view.manifests.blobs) {
         users.entry(*key).or_insert((*size, 0)).1 += 1;
     }
     let repositories = views.iter().map(|view| {
-        let unique = view.blobs.iter().filter(|(key, _)| users.get(key).is_some_and(|user| user.1 == 1));
+        let unique =
+            view.manifests.blobs.iter().filter(|(key, _)| users.get(key).is_some_and(|user| user.1 == 1));
         RepositoryBytes {
             name: view.name().clone(),
             tags: view.tags().len(),

@@ -49,7 +49,8 @@ impl Question for DeleteRepositoryPage {
         let all: Vec<Digest> = view.manifests().map(|manifest| manifest.digest.clone()).collect();
         let catalogue = ui.registry.catalogue().await?;
         let sight = Sight::of(ui, viewer);
-        let below = catalogue.below(&name).iter().filter(|row| sight.sees(&row.name)).count();
+        let below =
+            catalogue.rows()[catalogue.below(&name)].iter().filter(|row| sight.sees(&row.name)).count();
         Ok(Self {
             frame: viewer.frame.clone(),
             head: Head::new(&name, PAGE, Some("To confirm"), message),

@@ -134,7 +134,7 @@ pub(super) fn about(view: &RepositoryView, gone: &[Digest]) -> Vec<String> {
     let going: HashSet<&Digest> = gone.iter().collect();
     let mut found: BTreeSet<String> = BTreeSet::new();
     for digest in gone {
-        let referrers = view.referrers_of(digest).iter();
+        let referrers = view.referrers_of(digest);
         let staying = referrers.filter(|referrer| !going.contains(&referrer.digest));
         found.extend(staying.map(|referrer| {
             format!("{} {}", kind_of_view(referrer), ShownDigest::new(&referrer.digest).short)

@@ -33,9 +33,9 @@ impl Surroundings {
             let reference = tag.map_or_else(|| Reference::Digest(index.digest.clone()), Reference::Tag);
             PageLink { text, href: Target::Image(name.clone(), reference).path() }
         });
-        let referring = view.referrers_of(digest);
+        let mut referring = view.referrers_of(digest);
         let mut referrers: Vec<_> =
-            referring.iter().take(SHOWN).map(|referrer| ReferrerRow::new(name, referrer, None)).collect();
+            referring.by_ref().take(SHOWN).map(|referrer| ReferrerRow::new(name, referrer, None)).collect();
         // What older cosign keeps under a tag of its own.
         for suffix in ["sig", "att", "sbom"] {
             let tag = format!("{}-{}.{suffix}", digest.algorithm().as_str(), digest.encoded());
@@ -52,7 +52,7 @@ impl Surroundings {
             tags: tags.map(|tag| PageLink::of_tag(name, tag)).collect(),
             others: others.take(SHOWN).map(|tag| tag.tag.to_string()).collect(),
             indexes: indexes.collect(),
-            more_referrers: referring.len() > SHOWN,
+            more_referrers: referring.len() > 0,
             referrers,
         }
     }

@@ -39,8 +39,18 @@ pub(crate) fn pages_with(
     config: auth::Config,
     change: impl FnOnce(&mut ui::Config),
 ) -> Router {
-    let config = auth::Config { bcrypt_cost: 4, ..config };
     let policy = Policy::new(&config);
+    pages_under(registry, config, policy, change)
+}
+
+/// The same under rules that the caller can change.
+pub(crate) fn pages_under(
+    registry: &Registry,
+    config: auth::Config,
+    policy: Policy,
+    change: impl FnOnce(&mut ui::Config),
+) -> Router {
+    let config = auth::Config { bcrypt_cost: 4, ..config };
     let ca = b"-----BEGIN PRIVATE KEY-----\nc2VjcmV0\n-----END PRIVATE KEY-----\n\
         -----BEGIN CERTIFICATE-----\nYWJj\n-----END CERTIFICATE-----\n";
     let in_a_year = SystemTime::now() + Duration::from_secs(365 * 24 * 3600);

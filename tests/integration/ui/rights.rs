@@ -7,7 +7,7 @@ use pakhuis::auth::{self, AccessRule};
 use serde_json::json;
 
 use super::{
-    browser::{Browser, pages_of, write_users},
+    browser::{Browser, pages_of, pages_under, write_users},
     markup,
     sample::{INDEX, Sample},
 };
@@ -96,6 +96,28 @@ async fn a_guest_sees_no_name_size_layer_or_count_of_the_others() {
         let (there, absent) = (guest.get(path).await, guest.get(&path.replace("vault0", "vault99")).await);
         assert_eq!(there.status, StatusCode::NOT_FOUND, "{path}");
         assert_eq!(there.text, absent.text.replace("vault99", "vault0"), "as if there were none: {path}");
+    }
+}
+
+#[tokio::test]
+async fn a_rule_that_changes_while_the_catalogue_is_remembered_is_seen_by_the_next_page() {
+    let (sample, _) = shared().await;
+    let config = rules(&sample.directory.path().join("htpasswd"));
+    let policy = auth::Policy::new(&config);
+    let mut guest = Browser::new(pages_under(&sample.registry, config.clone(), policy.clone(), |_| {}));
+    guest.sign_in("guest", "secret-password", "/ui/").await;
+    for (repositories, seen, unseen) in [
+        (["team/*", "none"], "team/app", "secret/vault0"),
+        (["secret/vault3", "secret/vault0"], "secret/vault0", "team/app"),
+        (["team/*", "secret/*"], "secret/vault6", "hostile"),
+        (["none", "secret/vault1/*"], "Nothing is stored here yet", "vault"),
+    ] {
+        let rule = AccessRule::parse(&["guest"], &repositories, &["pull"]).unwrap();
+        policy.set(&auth::Config { access: vec![rule], ..config.clone() });
+        for path in ["/ui/", "/ui/?sort=pushed", "/ui/?sort=size&reverse=1"] {
+            let page = guest.get(path).await.text;
+            assert!(page.contains(seen) && !page.contains(unseen), "{repositories:?} {path}: {page}");
+        }
     }
 }
 

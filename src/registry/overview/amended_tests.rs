@@ -1,0 +1,200 @@
+//! What is remembered and kept up with changes is what is read afresh, whatever changed, and whoever changed it.
+
+use bytes::Bytes;
+use proptest::prelude::*;
+
+use super::*;
+use crate::{
+    oci::{Algorithm, Reference},
+    registry::Config,
+    storage,
+};
+
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// A manifest under a tag.
+    Push {
+        tag: usize,
+        manifest: usize,
+    },
+    /// A manifest without one.
+    PushUntagged {
+        manifest: usize,
+    },
+    Untag {
+        tag: usize,
+    },
+    Delete {
+        manifest: usize,
+    },
+    /// Somebody looks.
+    Look,
+}
+
+const TAGS: usize = 6;
+const ORDERS: [TagOrder; 5] =
+    [TagOrder::Name, TagOrder::Pushed, TagOrder::Created, TagOrder::Size, TagOrder::Digest];
+const CATALOGUE_ORDERS: [CatalogueOrder; 4] =
+    [CatalogueOrder::Name, CatalogueOrder::Pushed, CatalogueOrder::Size, CatalogueOrder::Tags];
+
+/// Images that share layers, of which some claim other sizes, what refers to some of them, and indexes that list some.
+fn manifests() -> Vec<(Digest, String)> {
+    let of = |text: &str| Digest::of(Algorithm::Sha256, text.as_bytes());
+    let descriptor = |media_type: &str, digest: &Digest, size: usize| {
+        format!(r#"{{"mediaType":"{media_type}","digest":"{digest}","size":{size}}}"#)
+    };
+    let image = |number: usize, subject: Option<&Digest>| {
+        let layer =
+            |name: String| descriptor("application/vnd.oci.image.layer.v1.tar", &of(&name), 100 + number % 2);
+        let subject = subject.map(|digest| {
+            let named = descriptor("application/vnd.oci.image.manifest.v1+json", digest, 9);
+            format!(r#","subject":{named}"#)
+        });
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","artifactType":"a/b","config":{},"layers":[{},{}],"annotations":{{"org.opencontainers.image.created":"2026-01-0{}T00:00:00Z"}}{}}}"#,
+            descriptor("application/vnd.oci.empty.v1+json", &of("{}"), 2),
+            layer("base".to_owned()),
+            layer(format!("{}", number / 2)),
+            number % 3 + 1,
+            subject.unwrap_or_default(),
+        )
+    };
+    let index = |children: &[&Digest]| {
+        let child = |digest: &&Digest| descriptor("application/vnd.oci.image.manifest.v1+json", digest, 9);
+        let children: Vec<_> = children.iter().map(child).collect();
+        format!(
+            r#"{{"schemaVersion":2,"mediaType":"application/vnd.oci.image.index.v1+json","manifests":[{}]}}"#,
+            children.join(",")
+        )
+    };
+    let with_digest = |text: String| (of(&text), text);
+    let mut all: Vec<_> = (0..4).map(|number| with_digest(image(number, None))).collect();
+    all.extend([4, 5].map(|number| with_digest(image(number, Some(&all[0].0)))));
+    all.push(with_digest(index(&[&all[0].0, &all[1].0, &all[0].0])));
+    all.push(with_digest(index(&[&all[1].0])));
+    all
+}
+
+/// Tags of which one is about an image.
+fn tag(number: usize) -> Tag {
+    let names = ["latest", "v1.10", "v1.9", "a", "z"];
+    let about = format!("sha256-{}.sig", manifests()[0].0.encoded());
+    names.get(number).map_or(about, |name| (*name).to_owned()).parse().unwrap()
+}
+
+fn server(directory: &tempfile::TempDir) -> Registry {
+    let storage = Storage::open(storage::Config::new(directory.path().to_path_buf())).unwrap();
+    Registry::new(storage, Config { sparse_manifests: true, ..Config::default() })
+}
+
+async fn carry_out(registry: &Registry, name: &RepositoryName, step: Step) {
+    let all = manifests();
+    let put = async |reference: Reference, manifest: usize| {
+        let bytes = Bytes::from(all[manifest].1.clone());
+        registry.put_manifest(name, &reference, &[], None, bytes, drop).await.unwrap();
+    };
+    match step {
+        Step::Push { tag: number, manifest } => {
+            put(Reference::Tag(tag(number)), manifest).await;
+        }
+        Step::PushUntagged { manifest } => {
+            put(Reference::Digest(all[manifest].0.clone()), manifest).await;
+        }
+        // What is not there cannot be deleted.
+        Step::Untag { tag: number } => drop(registry.delete_tag(name, &tag(number), drop).await),
+        Step::Delete { manifest } => drop(registry.delete_manifest(name, &all[manifest].0, drop).await),
+        Step::Look => {}
+    }
+}
+
+/// All that a view says, as text.
+async fn told(registry: &Registry, name: &RepositoryName) -> String {
+    let Ok(view) = registry.repository_view(name).await else { return "none".to_owned() };
+    let names = |places: &[u32]| -> Vec<_> {
+        places.iter().map(|place| view.tags()[*place as usize].tag.to_string()).collect()
+    };
+    let digests = |found: &mut dyn Iterator<Item = &Arc<ManifestView>>| -> Vec<_> {
+        found.map(|manifest| manifest.digest.to_string()).collect()
+    };
+    let of_each = manifests().into_iter().map(|(digest, _)| {
+        let tags: Vec<_> = view.tags_of(&digest).cloned().collect();
+        let (referrers, indexes) =
+            (digests(&mut view.referrers_of(&digest)), digests(&mut view.indexes_of(&digest)));
+        (view.manifest(&digest).is_some(), tags, referrers, indexes)
+    });
+    format!(
+        "{:#?}",
+        (
+            view.tags()
+                .iter()
+                .map(|tag| (&tag.tag, &tag.digest, tag.pushed, tag.manifest.is_some()))
+                .collect::<Vec<_>>(),
+            ORDERS.map(|order| names(view.ordered(order))),
+            of_each.collect::<Vec<_>>(),
+            (view.logical_bytes(), view.stored_bytes(), &view.manifests.blobs, view.manifest_count()),
+            (view.newest().map(|tag| &tag.tag), view.has_tags_about_others(), view.is_empty()),
+        )
+    )
+}
+
+async fn told_of_all(registry: &Registry) -> String {
+    let catalogue = registry.catalogue().await.unwrap();
+    let orders = CATALOGUE_ORDERS.map(|order| catalogue.ordered(order).to_vec());
+    format!("{:#?}", (catalogue.rows(), orders, catalogue.totals(), catalogue.namespaces()))
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let (tag, manifest) = (0..TAGS, 0..manifests().len());
+    prop_oneof![
+        5 => (tag.clone(), manifest.clone()).prop_map(|(tag, manifest)| Step::Push { tag, manifest }),
+        1 => manifest.clone().prop_map(|manifest| Step::PushUntagged { manifest }),
+        2 => tag.prop_map(|tag| Step::Untag { tag }),
+        2 => manifest.prop_map(|manifest| Step::Delete { manifest }),
+        3 => Just(Step::Look),
+    ]
+}
+
+/// A step, by which of two servers, in which of some repositories.
+fn steps() -> impl Strategy<Value = Vec<(Step, bool, usize)>> {
+    proptest::collection::vec((step(), any::<bool>(), 0..3_usize), 1..40)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_view_kept_up_with_changes_is_one_read_afresh(steps in steps()) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let directory = tempfile::tempdir().unwrap();
+            let (looked_at, other) = (server(&directory), server(&directory));
+            let names = ["app", "team/app", "team/a/b"].map(|name| name.parse::<RepositoryName>().unwrap());
+            for (step, is_other, repository) in steps {
+                let name = &names[repository];
+                carry_out(if is_other { &other } else { &looked_at }, name, step).await;
+                if is_other {
+                    // As the journal of the other server says.
+                    let (overviews, tags) = (&looked_at.inner.overviews, (0..TAGS).map(tag));
+                    match step {
+                        Step::Push { tag: number, .. } | Step::Untag { tag: number } => {
+                            overviews.touch(name, &tag(number));
+                        }
+                        Step::Delete { .. } => tags.for_each(|tag| overviews.touch(name, &tag)),
+                        Step::PushUntagged { .. } => overviews.touch_repository(name),
+                        Step::Look => {}
+                    }
+                }
+                if matches!(step, Step::Look) {
+                    let fresh = server(&directory);
+                    assert_eq!(told(&looked_at, name).await, told(&fresh, name).await);
+                    assert_eq!(told_of_all(&looked_at).await, told_of_all(&fresh).await);
+                }
+            }
+            let fresh = server(&directory);
+            for name in &names {
+                assert_eq!(told(&looked_at, name).await, told(&fresh, name).await);
+            }
+            assert_eq!(told_of_all(&looked_at).await, told_of_all(&fresh).await);
+        });
+    }
+}
