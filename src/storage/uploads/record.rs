@@ -53,9 +53,17 @@ impl Record {
         places
     }
 
-    /// Writes the record to its place.
+    /// Writes the record to its place, and gives the file another size than the record before.
+    ///
+    /// A client of NFS 3 knows by size and times whether what it remembers of a file is what the file says. The times of
+    /// two records within one tick of the file server's clock are the same, and then it goes on reading the first.
     pub(super) fn write(&self, file: &File) -> io::Result<()> {
-        file.write_all_at(&self.encode(), self.sequence % 2 * PLACE as u64)
+        let (place, both) = (PLACE as u64, 2 * PLACE as u64);
+        file.write_all_at(&self.encode(), self.sequence % 2 * place)?;
+        match self.sequence % place {
+            0 => file.set_len(both),
+            more => file.write_all_at(b"\n", both + more - 1),
+        }
     }
 
     /// Reads the record that speaks of the file with this inode: see [`Record::decode_last`].
@@ -152,6 +160,21 @@ mod tests {
         assert_eq!(read(), Some((2, 7)));
         file.write_all_at(b"pakhuis-upload-2 4 sha", 0).unwrap();
         assert_eq!(read(), None);
+    }
+
+    #[test]
+    fn each_record_gives_the_file_another_size() {
+        let file = tempfile::tempfile().unwrap();
+        let mut before = 0;
+        for sequence in 0..3 * PLACE as u64 {
+            record(Algorithm::Sha256, sequence, b"", 7).write(&file).unwrap();
+            let size = file.metadata().unwrap().len();
+            assert!(
+                size != before && (2 * PLACE..3 * PLACE).contains(&(size as usize)),
+                "{sequence}: {size}"
+            );
+            before = size;
+        }
     }
 
     #[test]
