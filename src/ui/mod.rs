@@ -44,9 +44,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{StatusCode, Uri, header};
+use http::{Extensions, HeaderMap, StatusCode, Uri, Version, header};
 use tower::ServiceExt as _;
-use tower_http::csrf::CsrfLayer;
+use tower_http::{CompressionLevel, compression::CompressionLayer, csrf::CsrfLayer};
 
 use crate::{
     auth::{Authenticator, Policy, TrustedPeer},
@@ -217,7 +217,16 @@ fn pages_of(state: UiState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(csrf)
         .layer(middleware::map_response(response::add_headers))
+        .layer(CompressionLayer::new().quality(CompressionLevel::Precise(4)).compress_when(is_long_page))
         .with_state(ui)
+}
+
+/// Whether to compress an answer: a page that takes more than one packet. What secret a page has is masked anew each time.
+fn is_long_page(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
+    let is_page =
+        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
+    is_page && length.is_none_or(|length: u64| length > 1400)
 }
 
 /// Refuses a POST that another site made a browser send: by `Sec-Fetch-Site`, else by `Origin` against `Host`.

@@ -128,7 +128,7 @@ impl Ui {
         };
         let page = SignInPage {
             frame: visitor.frame.clone(),
-            sign_in_token: self.sealer.sign_in_token(&value),
+            sign_in_token: session::masked(&self.sealer.sign_in_token(&value)),
             next: next.to_owned(),
             username: username.chars().take(255).collect(),
             message,

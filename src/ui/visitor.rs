@@ -31,7 +31,7 @@ use crate::{
 pub(super) struct Frame {
     /// Name of the one who is signed in.
     pub(super) user: Option<String>,
-    /// For every form that is posted.
+    /// What every form that is posted brings along, masked.
     pub(super) form_token: String,
     /// Whether to lead to what administrators see.
     pub(super) is_admin: bool,
@@ -49,6 +49,13 @@ pub(super) struct Frame {
     pub(super) path: String,
     /// The style sheet, script and icon.
     pub(super) assets: assets::Addresses,
+}
+
+impl Frame {
+    /// The token for one form.
+    pub(super) fn masked_token(&self) -> String {
+        session::masked(&self.form_token)
+    }
 }
 
 /// Anybody: signed in or not.

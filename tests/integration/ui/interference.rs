@@ -30,7 +30,7 @@ async fn all_pages(browser: &mut Browser, also: &[String]) -> BTreeMap<String, S
         if page.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "text/html; charset=utf-8") {
             waiting.extend(markup::check(&path, &page.text).1);
         }
-        seen.insert(path, (page.status, page.headers, page.text));
+        seen.insert(path, (page.status, page.headers, markup::without_tokens(&page.text)));
     }
     seen
 }

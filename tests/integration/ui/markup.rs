@@ -72,6 +72,13 @@ pub(crate) fn without_own_address(html: &str) -> String {
     format!("{before}{}", &after[after.find('"').unwrap()..])
 }
 
+/// A page without the tokens of its forms, which are masked anew each time.
+pub(crate) fn without_tokens(html: &str) -> String {
+    let mut parts = html.split("name=\"token\" value=\"");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |page, rest| page + "name=\"token\"" + &rest[rest.find('"').unwrap()..])
+}
+
 /// What holds for every page. Gives its title and its links.
 #[track_caller]
 pub(crate) fn check(path: &str, html: &str) -> (String, Vec<String>) {

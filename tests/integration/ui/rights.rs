@@ -95,7 +95,8 @@ async fn a_guest_sees_no_name_size_layer_or_count_of_the_others() {
     ] {
         let (there, absent) = (guest.get(path).await, guest.get(&path.replace("vault0", "vault99")).await);
         assert_eq!(there.status, StatusCode::NOT_FOUND, "{path}");
-        assert_eq!(there.text, absent.text.replace("vault99", "vault0"), "as if there were none: {path}");
+        let absent = markup::without_tokens(&absent.text.replace("vault99", "vault0"));
+        assert_eq!(markup::without_tokens(&there.text), absent, "as if there were none: {path}");
     }
 }
 

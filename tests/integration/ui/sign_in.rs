@@ -66,7 +66,9 @@ async fn a_wrong_password_and_an_unknown_user_look_the_same() {
         assert!(!answer.headers.contains_key(header::WWW_AUTHENTICATE));
         assert!(!answer.text.contains("ecret"), "a password is not shown again");
     }
-    assert_eq!(wrong.text.replace("\"ana\"", "\"bob\""), unknown.text);
+    let shown =
+        [wrong.text.replace("\"ana\"", "\"bob\""), unknown.text].map(|text| markup::without_tokens(&text));
+    assert_eq!(shown[0], shown[1]);
     assert!(!browser.cookies.contains_key(COOKIE));
 }
 
