@@ -104,6 +104,9 @@ impl PutManifest {
                 if write.moved && !moved.iter().any(|known| known.tag == *tag) {
                     moved.push(MovedTag { tag: tag.clone(), was: write.was });
                 }
+                if let Some(error) = write.failure {
+                    return Err(error);
+                }
             }
             if storage.has_manifest(&self.repository, digest)? {
                 return Ok(());

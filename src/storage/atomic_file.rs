@@ -75,7 +75,7 @@ pub(super) fn sync_what_is_left(directory: &Path) -> Result<(), StorageError> {
 /// share is, and what would be made is on another disk. Flushes nothing. `Ok(false)` when it was there.
 pub(super) fn make_directories(root: &Path, directory: &Path) -> Result<bool, StorageError> {
     match make_one(directory) {
-        Err(StorageError::NotFound) => {}
+        Err(error) if error.is_of_a_removed_directory() => {}
         result => return result,
     }
     let parent = directory.parent().filter(|parent| parent.starts_with(root) && *parent != root);

@@ -37,12 +37,14 @@ pub struct TagLink {
 }
 
 /// What writing a tag did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct TagWrite {
     /// Whether it named something else before, or was not there.
     pub moved: bool,
     /// What it named before.
     pub was: Option<Digest>,
+    /// Why it may not survive a power cut, though it names the manifest now.
+    pub failure: Option<StorageError>,
 }
 
 impl Storage {
@@ -63,7 +65,8 @@ impl Storage {
         Ok(Some(TagLink { digest: link.digest, written, file: Some(link.identity) }))
     }
 
-    /// Points a tag at a manifest of the repository, durably. Of writers at once the last rename wins.
+    /// Points a tag at a manifest of the repository, durably but for [`TagWrite::failure`]. Of writers at once the last
+    /// rename wins.
     ///
     /// registry:2 keeps beside it what a tag once named (`index`). No answer of it depends on that, and its collections
     /// only remove entries there: it is not kept.
@@ -75,10 +78,10 @@ impl Storage {
     ) -> Result<TagWrite, StorageError> {
         let current = self.layout.tag_current(repository, tag);
         let put = atomic_file::put(self.layout.v2(), &current, LINK, digest.as_str().as_bytes())?;
-        self.settle_put(&current.join(LINK), &put, &self.layout.tags(repository))?;
+        let failure = self.settle_put(&current.join(LINK), &put, &self.layout.tags(repository)).err();
         let was =
             put.replaced.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok()?.trim().parse().ok());
-        Ok(TagWrite { moved: !put.was_there(), was })
+        Ok(TagWrite { moved: !put.was_there(), was, failure })
     }
 
     /// Removes a tag; the manifest stays. `Ok(false)` when there was none.

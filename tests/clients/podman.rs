@@ -150,6 +150,26 @@ fn finds_repositories_and_tags() {
     assert_eq!(tags, ["1", "2"]);
 }
 
+/// Pulls parts of layers; gives how many bytes came. podman 4.3 sometimes panics at it: it goes on to the next part of an
+/// answer while a decoder of its own still reads the one before (`slice bounds out of range` in its `bufio.Reader`). Then
+/// it is tried again.
+fn pull_partially(sandbox: &Sandbox, name: &str) -> u64 {
+    for _ in 0..4 {
+        let before = sandbox.link().bytes_to_client();
+        let pulled = sandbox.run("podman", &["pull", "--quiet", name]);
+        if pulled.succeeded() {
+            return sandbox.link().bytes_to_client() - before;
+        }
+        assert!(
+            pulled.stderr.contains("panic: runtime error: slice bounds out of range"),
+            "{}",
+            pulled.stderr
+        );
+        println!("podman panicked, and pulls again");
+    }
+    panic!("podman panics each time");
+}
+
 /// zstd:chunked: of the second version only the changed files are fetched, many ranges in one request.
 #[test]
 fn pulls_of_a_new_version_only_what_has_changed() {
@@ -184,10 +204,8 @@ fn pulls_of_a_new_version_only_what_has_changed() {
     });
     let [(first, first_id), (second, second_id)] = versions;
     assert_pulls(&sandbox, &first, &first_id);
-    let received = sandbox.link().bytes_to_client();
-    sandbox.ok(&format!("podman pull --quiet {second}"));
+    let received = pull_partially(&sandbox, &second);
     assert_eq!(image_id(&sandbox, &second), second_id);
-    let received = sandbox.link().bytes_to_client() - received;
     println!("podman partial pull: {received} bytes of a layer of 16 MiB, of which 3 MiB changed");
     assert!(received > 3 * MIB, "{received} bytes are not even the changed files");
     assert!(received < 8 * MIB, "{received} bytes: the whole layer came again");

@@ -83,7 +83,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 /// All lines of the journal on the volume.
-fn journal(root: &Path) -> Vec<Value> {
+pub(crate) fn journal(root: &Path) -> Vec<Value> {
     let mut text = String::new();
     let mut waiting = vec![root.join("docker/registry/v2/.pakhuis/journal")];
     while let Some(directory) = waiting.pop() {

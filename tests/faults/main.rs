@@ -14,6 +14,7 @@ mod hang_at_call;
 mod hung;
 mod judgement;
 mod late;
+mod moved;
 #[path = "../shared/program.rs"]
 mod program;
 #[path = "../shared/random.rs"]

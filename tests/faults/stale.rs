@@ -16,8 +16,8 @@ use crate::{
 const BY_NAME: [&str; 9] =
     ["open", "openat", "mkdir", "rename", "renameat", "link", "linkat", "unlink", "rmdir"];
 
-/// Whether a call has such a name. What is in the directory of an upload nobody else removes; and a name that is opened
-/// once more was not found a moment ago.
+/// Whether a call has such a name. What is in the directory of an upload goes with the upload, and this request with it;
+/// a name that is opened once more was not found a moment ago.
 fn is_by_name(calls: &[Seen], site: usize) -> bool {
     let call = &calls[site];
     let above = call.path.parent().and_then(Path::parent);

@@ -103,7 +103,7 @@ impl Running {
                 }
                 let text = self.text().await;
                 if asked || text != seen {
-                    self.reload();
+                    self.reload().await;
                     seen = text;
                 }
             }
@@ -117,8 +117,11 @@ impl Running {
         tokio::task::spawn_blocking(move || std::fs::read(path).ok()).await.ok().flatten()
     }
 
-    fn reload(&mut self) {
-        match self.settings.clone().load() {
+    async fn reload(&mut self) {
+        let settings = self.settings.clone();
+        // It may be on the volume, and the volume may hang.
+        let loading = tokio::task::spawn_blocking(move || settings.load());
+        match loading.await.map_err(anyhow::Error::from).and_then(std::convert::identity) {
             Err(error) => {
                 traffic().reloaded(Followed::Configuration, false);
                 let error = format!("{error:#}");

@@ -55,15 +55,16 @@ impl Record {
 
     /// Writes the record to its place, and gives the file another size than the record before.
     ///
-    /// A client of NFS 3 knows by size and times whether what it remembers of a file is what the file says. The times of
-    /// two records within one tick of the file server's clock are the same, and then it goes on reading the first.
+    /// A client of NFS 3 knows by size and times whether what it remembers of a file is what the file says. The times
+    /// of two records within one tick of the file server's clock are the same: then it goes on reading the first.
     pub(super) fn write(&self, file: &File) -> io::Result<()> {
         let (place, both) = (PLACE as u64, 2 * PLACE as u64);
-        file.write_all_at(&self.encode(), self.sequence % 2 * place)?;
+        // The size first: when there is no room for it, what was acknowledged before stays as it was.
         match self.sequence % place {
-            0 => file.set_len(both),
-            more => file.write_all_at(b"\n", both + more - 1),
+            0 => file.set_len(both)?,
+            more => file.write_all_at(b"\n", both + more - 1)?,
         }
+        file.write_all_at(&self.encode(), self.sequence % 2 * place)
     }
 
     /// Reads the record that speaks of the file with this inode: see [`Record::decode_last`].
