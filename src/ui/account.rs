@@ -34,7 +34,7 @@ pub(super) async fn show(State(_ui): State<Arc<Ui>>, viewer: Viewer) -> Response
     }
 }
 
-/// Changes the password; this session goes on, all others of the user end.
+/// Changes the password; the session of this browser goes on, all others of the user end.
 pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fields) -> Response {
     let Some(user) = viewer.frame.user.clone() else { return viewer.fail(Failure::NotFound) };
     if !viewer.has_token(fields.get("token")) {
@@ -72,7 +72,10 @@ pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fi
     ui.note(viewer.entry(Action::PasswordChanged));
     let done = "The password is changed. Log in again with it wherever docker or podman uses the old one.";
     let mut response = response::render(StatusCode::OK, &AccountPage::new(&viewer, &user, done, true));
-    match ui.begin_session(&user) {
+    // The same session under the seal of the new password: the forms of this page and of other tabs stay good.
+    let stamp = ui.authenticator.session_stamp(&user);
+    let sealed = viewer.session.as_ref().zip(stamp);
+    match sealed.and_then(|(session, stamp)| ui.session_cookie(session, &stamp)) {
         Some(cookie) => drop(response.headers_mut().append(header::SET_COOKIE, cookie)),
         None => return response::see_other("/ui/login"),
     }

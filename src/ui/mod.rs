@@ -13,8 +13,10 @@ mod assets;
 mod catalogue;
 mod commands;
 mod compare;
+mod compression;
 pub mod display;
 mod fields;
+mod form_token;
 mod found;
 mod help;
 mod image;
@@ -44,9 +46,9 @@ use axum::{
     response::{IntoResponse, Response},
     routing::get,
 };
-use http::{Extensions, HeaderMap, StatusCode, Uri, Version, header};
+use http::{HeaderMap, StatusCode, Uri, header};
 use tower::ServiceExt as _;
-use tower_http::{CompressionLevel, compression::CompressionLayer, csrf::CsrfLayer};
+use tower_http::csrf::CsrfLayer;
 
 use crate::{
     auth::{Authenticator, Policy, TrustedPeer},
@@ -217,16 +219,9 @@ fn pages_of(state: UiState) -> Router {
         .layer(DefaultBodyLimit::max(MAX_FORM))
         .layer(csrf)
         .layer(middleware::map_response(response::add_headers))
-        .layer(CompressionLayer::new().quality(CompressionLevel::Precise(4)).compress_when(is_long_page))
+        .layer(compression::layer())
+        .layer(middleware::map_request(compression::plain_for_other_sites))
         .with_state(ui)
-}
-
-/// Whether to compress an answer: a page that takes more than one packet. What secret a page has is masked anew each time.
-fn is_long_page(_: StatusCode, _: Version, headers: &HeaderMap, _: &Extensions) -> bool {
-    let is_page =
-        headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
-    let length = headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse().ok());
-    is_page && length.is_none_or(|length: u64| length > 1400)
 }
 
 /// Refuses a POST that another site made a browser send: by `Sec-Fetch-Site`, else by `Origin` against `Host`.
@@ -271,7 +266,7 @@ async fn anything_else(
     visitor: visitor::Visitor,
     method: Method,
     uri: Uri,
-    headers: http::HeaderMap,
+    headers: HeaderMap,
 ) -> Response {
     let wants_html = headers
         .get_all(header::ACCEPT)

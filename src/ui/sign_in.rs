@@ -9,6 +9,7 @@ use http::{HeaderMap, HeaderValue, StatusCode, header};
 use super::{
     Ui, address,
     fields::Fields,
+    form_token,
     response::{self, Failure},
     session::{self, Session},
     visitor::{Frame, Visitor, cookie, cookies, session_cookie},
@@ -56,7 +57,7 @@ pub(super) async fn sign_in(
     let username = fields.get("username");
     let page = |status, message| ui.sign_in_page(&visitor, &headers, status, next, username, message);
     let expected = cookies(&headers, form_cookie(ui.config.secure))
-        .any(|cookie| session::same_token(fields.get("token"), &ui.sealer.sign_in_token(cookie)));
+        .any(|cookie| form_token::same_token(fields.get("token"), &ui.sealer.sign_in_token(cookie)));
     if !expected {
         return page(
             StatusCode::FORBIDDEN,
@@ -104,7 +105,7 @@ impl Ui {
         self.note(JournalEntry::new(action, user, Some(visitor.remote.0.to_string())));
     }
 
-    pub(super) fn begin_session(&self, user: &str) -> Option<HeaderValue> {
+    fn begin_session(&self, user: &str) -> Option<HeaderValue> {
         let stamp = self.authenticator.session_stamp(user)?;
         let session = Session::start(user, SystemTime::now()).ok()?;
         self.session_cookie(&session, &stamp)
@@ -128,7 +129,7 @@ impl Ui {
         };
         let page = SignInPage {
             frame: visitor.frame.clone(),
-            sign_in_token: session::masked(&self.sealer.sign_in_token(&value)),
+            sign_in_token: form_token::masked(&self.sealer.sign_in_token(&value)),
             next: next.to_owned(),
             username: username.chars().take(255).collect(),
             message,

@@ -15,7 +15,7 @@ use axum::{
 use http::{HeaderMap, HeaderValue, Method, StatusCode, header, request::Parts};
 
 use super::{
-    Ui, address, assets,
+    Ui, address, assets, form_token,
     response::{self, Failure},
     session::{self, Session},
     theme::Theme,
@@ -54,7 +54,7 @@ pub(super) struct Frame {
 impl Frame {
     /// The token for one form.
     pub(super) fn masked_token(&self) -> String {
-        session::masked(&self.form_token)
+        form_token::masked(&self.form_token)
     }
 }
 
@@ -148,7 +148,7 @@ impl Visitor {
 
     /// Whether a form brought the token that its page gave it.
     pub(super) fn has_token(&self, given: &str) -> bool {
-        !self.frame.form_token.is_empty() && session::same_token(given, &self.frame.form_token)
+        form_token::same_token(given, &self.frame.form_token)
     }
 
     /// An entry for the journal of something this visitor does.

@@ -113,7 +113,8 @@ impl Meter<'_> {
     /// A page as it is on the wire.
     async fn compressed(&self, path: &str, cookie: &str) -> Vec<u8> {
         let request = self.client.get(format!("{}{path}", self.server.url()));
-        let request = request.header("cookie", cookie).header("accept-encoding", "gzip");
+        let request = request.header("cookie", cookie).header("sec-fetch-site", "none");
+        let request = request.header("accept-encoding", "gzip");
         let answer = request.send().await.unwrap().error_for_status().unwrap();
         assert_eq!(answer.headers().get("content-encoding").expect("it is compressed"), "gzip");
         answer.bytes().await.unwrap().to_vec()

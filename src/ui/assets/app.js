@@ -46,29 +46,34 @@
     place.append(button);
   }
 
-  // All rows at once, and with Shift all between two.
+  // All rows in sight at once, and with Shift those between two. What leaves the sight is not chosen any more: nobody
+  // deletes what they do not see.
   const boxes = [...document.querySelectorAll(".choose td input[type=checkbox]")];
   const head = document.querySelector(".choose th.check");
+  const inSight = (box) => !box.closest("tr").hidden;
+  let tellChosen = () => {};
   if (boxes.length > 1 && head) {
     const all = document.createElement("input");
     all.type = "checkbox";
     all.setAttribute("aria-label", "Choose all on this page");
-    all.addEventListener("change", () => boxes.forEach((box) => (box.checked = all.checked)));
+    all.addEventListener("change", () => boxes.filter(inSight).forEach((box) => (box.checked = all.checked)));
     head.replaceChildren(all);
     const count = document.createElement("output");
     document.querySelector(".chosen").append(count);
-    head.closest("table").addEventListener("change", () => {
+    tellChosen = () => {
+      for (const box of boxes) box.checked &&= inSight(box);
       const chosen = boxes.filter((box) => box.checked).length;
       count.textContent = chosen ? `${chosen} chosen` : "";
-      all.checked = chosen === boxes.length;
+      all.checked = chosen > 0 && chosen === boxes.filter(inSight).length;
       all.indeterminate = chosen > 0 && !all.checked;
-    });
+    };
+    head.closest("table").addEventListener("change", tellChosen);
     let last = null;
     boxes.forEach((box, index) =>
       box.addEventListener("click", (event) => {
         if (event.shiftKey && last !== null) {
           const [from, to] = [Math.min(last, index), Math.max(last, index)];
-          for (const between of boxes.slice(from, to + 1)) between.checked = box.checked;
+          for (const between of boxes.slice(from, to + 1).filter(inSight)) between.checked = box.checked;
         }
         last = index;
       }),
@@ -90,6 +95,7 @@
         row.hidden = !words.every((word) => names[index].includes(word));
         left += row.hidden ? 0 : 1;
       });
+      tellChosen();
       const typed = field.value !== field.defaultValue;
       count.textContent = typed ? `${left} of ${rows.length} on this page; Enter looks through all` : "";
     });

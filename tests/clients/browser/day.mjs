@@ -185,6 +185,28 @@ async function chooseColours(page) {
   assert.equal(found.system, found.light, "as the system of this visitor has it");
 }
 
+/** What is out of sight is not chosen, whatever was clicked, and what was chosen is not when it leaves. */
+async function chooseAmongFiltered(page) {
+  const chosen = (count) => page.getByText(`${count} chosen`, { exact: true }).waitFor();
+  const checked = () => page.locator(".choose td input:checked").count();
+  await page.goto("/ui/r/ci/nightly?sort=tag");
+  const field = page.getByLabel("Find a tag");
+  await field.fill("099");
+  await page.getByLabel("Choose all on this page").check();
+  await chosen(10);
+  await field.fill("");
+  assert.equal(await checked(), 10, "of the hundred");
+  await field.fill("0999");
+  await chosen(1);
+  await field.fill("5");
+  assert.equal(await checked(), 0);
+  await page.getByLabel("Choose build-0995").click();
+  await page.getByLabel("Choose build-0975").click({ modifiers: ["Shift"] });
+  await chosen(3);
+  await field.fill("");
+  assert.equal(await checked(), 3, "build-0995, 0985 and 0975");
+}
+
 /** Rows that do not have the words leave while they are typed; the key to the search on every page; many rows at once. */
 async function withScriptsOnly(page) {
   await page.goto("/ui/r/ci/nightly?sort=tag");
@@ -201,6 +223,7 @@ async function withScriptsOnly(page) {
   assert.ok(actions.y + actions.height <= page.viewportSize().height, "what can be done with them is in sight");
   await page.getByLabel("Choose all on this page").check();
   await page.getByText("100 chosen").waitFor();
+  await chooseAmongFiltered(page);
   await page.goto("/ui/r/team/web:1.10.0");
   await page.keyboard.press("/");
   await page.waitForURL("**/ui/#q");

@@ -40,6 +40,10 @@ async fn a_user_changes_the_own_password_and_nobody_elses() {
     let done = here.post("/ui/account", &fields).await;
     assert_eq!(done.status, StatusCode::OK, "{}", done.text);
     assert_eq!(here.get("/ui/").await.status, StatusCode::OK, "this session goes on");
+    let mut leaving = here.again();
+    leaving.cookies.clone_from(&here.cookies);
+    let left = leaving.post("/ui/logout", &[("token", &done.token("/ui/logout"))]).await;
+    assert_eq!(left.status, StatusCode::SEE_OTHER, "and so do the forms of the page that says so");
     assert_eq!(elsewhere.get("/ui/").await.status, StatusCode::SEE_OTHER, "the others end");
     let mut again = Browser::new(router);
     assert_eq!(again.sign_in("ana", "secret", "/ui/").await.status, StatusCode::UNAUTHORIZED);

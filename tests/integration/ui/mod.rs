@@ -4,6 +4,7 @@ mod account;
 mod actions;
 mod browser;
 mod compare;
+mod compression;
 mod data;
 mod deletion;
 mod forms;

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use axum::body::Body;
 use http::{Request, StatusCode, header};
-use tower::ServiceExt;
 
 use super::{
     browser::{Browser, HOST, pages},
@@ -207,22 +205,4 @@ async fn assets_are_kept_for_ever() {
     let answer = browser.get(style).await;
     assert_eq!(answer.headers[header::CACHE_CONTROL], "public, max-age=31536000, immutable");
     assert_eq!(answer.headers[header::CONTENT_TYPE], "text/css; charset=utf-8");
-}
-
-#[tokio::test]
-async fn a_long_page_is_compressed_for_who_takes_that_and_nothing_else_is() {
-    let sample = Sample::stored().await;
-    let pages = pages(&sample.registry, None);
-    for (path, takes, expected) in [
-        ("/ui/", "gzip, deflate, br", Some("gzip")),
-        ("/ui/?q=app", "gzip", Some("gzip")),
-        ("/ui/", "identity", None),
-        ("/ui/help/ca.crt", "gzip", None),
-    ] {
-        let request = Request::get(path).header(header::HOST, HOST).header(header::ACCEPT_ENCODING, takes);
-        let answer = pages.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
-        assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        let encoding = answer.headers().get(header::CONTENT_ENCODING).and_then(|value| value.to_str().ok());
-        assert_eq!(encoding, expected, "{path} {takes}");
-    }
 }
