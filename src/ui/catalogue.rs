@@ -13,7 +13,7 @@ use super::{
     found::{Found, FoundTag, Wanted},
     pages::Pages,
     response::Failure,
-    search::Search,
+    search::{Search, SearchForm},
     sight::Sight,
     tree::Tree,
     visitor::{Frame, Viewer},
@@ -23,6 +23,8 @@ use crate::{
     registry::{CatalogueOrder, CatalogueRow, CatalogueTotals, Missing, Namespace, Namespaces},
 };
 
+/// What is looked for.
+const LABEL: &str = "Find a repository or a tag";
 /// Platforms written out in a row.
 const SHOWN_PLATFORMS: usize = 3;
 
@@ -30,7 +32,7 @@ const SHOWN_PLATFORMS: usize = 3;
 #[template(path = "catalogue.html")]
 struct CataloguePage {
     frame: Frame,
-    query: String,
+    search: SearchForm,
     rows: Vec<Row>,
     columns: Vec<Column>,
     pages: Pages,
@@ -81,15 +83,19 @@ pub(super) async fn show(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fiel
     viewer.answer(page(&ui, &viewer, &fields).await)
 }
 
+/// The order that is asked for, by its name in an address; that of the names has none.
+fn order(fields: &Fields) -> (&'static str, CatalogueOrder) {
+    match fields.get("sort") {
+        "pushed" => ("pushed", CatalogueOrder::Pushed),
+        "size" => ("size", CatalogueOrder::Size),
+        "tags" => ("tags", CatalogueOrder::Tags),
+        _ => ("", CatalogueOrder::Name),
+    }
+}
+
 async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage, Failure> {
     viewer.require_catalogue(ui)?;
-    let (sort, reverse) = (fields.get("sort"), fields.get("reverse") == "1");
-    let order = match sort {
-        "pushed" => CatalogueOrder::Pushed,
-        "size" => CatalogueOrder::Size,
-        "tags" => CatalogueOrder::Tags,
-        _ => CatalogueOrder::Name,
-    };
+    let ((sort, order), reverse) = (order(fields), fields.get("reverse") == "1");
     let wanted = Wanted { search: Search::new(fields.get("q")), order, reverse };
     let (registry, catalogue, sight) =
         (ui.registry.clone(), ui.registry.catalogue().await?, Sight::of(ui, viewer));
@@ -120,7 +126,7 @@ async fn page(ui: &Ui, viewer: &Viewer, fields: &Fields) -> Result<CataloguePage
         not_searched: found.missing,
         unread: found.totals.unread,
         frame: viewer.frame.clone(),
-        query: search.text,
+        search: SearchForm::new(address::CATALOGUE, LABEL, &search, &[("sort", sort), ("reverse", kept)]),
     })
 }
 

@@ -30,6 +30,7 @@ mod sign_in;
 mod status;
 mod storage_page;
 mod tag_row;
+mod tag_table;
 #[cfg(test)]
 mod tests;
 mod theme;

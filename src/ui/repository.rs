@@ -7,20 +7,20 @@ use askama::Template;
 use super::{
     Ui, address,
     address::Target,
-    catalogue::{Column, Row, tree_of},
+    catalogue::{Row, tree_of},
     display,
     fields::Fields,
-    pages::{PAGE_ROWS, Pages},
+    pages::PAGE_ROWS,
     response::Failure,
-    search::Search,
     sight::Sight,
-    tag_row::{TagRow, pull_command},
+    tag_row::pull_command,
+    tag_table::TagTable,
     tree::Tree,
     visitor::{Frame, Viewer},
 };
 use crate::{
     oci::RepositoryName,
-    registry::{RegistryError, RepositoryView, TagOrder},
+    registry::{CatalogueRow, RegistryError, RepositoryView},
 };
 
 #[derive(Template)]
@@ -28,29 +28,24 @@ use crate::{
 pub(super) struct RepositoryPage {
     frame: Frame,
     name: String,
-    path: String,
     crumbs: Vec<Crumb>,
     /// What is said about something just done.
     notice: Option<String>,
-    /// Whether images can be pushed and pulled by this very name.
-    is_repository: bool,
+    /// Of what images are pushed to and pulled from by this very name; `None` of a path above some.
     facts: Option<RepositoryFacts>,
-    query: String,
-    sort: String,
-    tags: Vec<TagRow>,
-    columns: Vec<Column>,
-    pages: Pages,
-    /// Tags that only carry signatures and the like, and are not shown.
-    hidden: usize,
-    show_hidden: Option<String>,
-    hide: Option<String>,
+    tags: Option<TagTable>,
     can_delete: bool,
     can_push: bool,
     /// The page that asks before all of it is deleted.
     delete: Option<String>,
+    below: Below,
+}
+
+/// The repositories below.
+struct Below {
     namespaces: Tree,
-    below: Vec<Row>,
-    more_below: Option<String>,
+    rows: Vec<Row>,
+    more: Option<String>,
 }
 
 /// The head of the page.
@@ -96,125 +91,43 @@ pub(super) async fn page(
     let view = ui.view_for(viewer, name).await?;
     let catalogue = ui.registry.catalogue().await?;
     let sight = Sight::of(ui, viewer);
-    let below = &catalogue.rows()[catalogue.below(name)];
-    let below: Vec<_> = below.iter().filter(|row| sight.sees(&row.name)).collect();
+    let below = catalogue.rows()[catalogue.below(name)].iter();
+    let below: Vec<_> = below.filter(|row| sight.sees(&row.name)).collect();
     if view.is_none() && below.is_empty() {
         return Err(Failure::NotFound);
     }
     let path = Target::Repository(name.clone()).path();
-    let (mut list, seen) = (List::new(fields), view.clone());
-    if let Some(seen) = seen {
-        list = ui.registry.compute(move || list.of(&seen)).await?;
-    }
-    let here = |sort: &str, reverse: &str, page: &str, hidden: &str| {
-        let parameters = [
-            ("q", &*list.search.text),
-            ("sort", sort),
-            ("reverse", reverse),
-            ("page", page),
-            ("all", hidden),
-        ];
-        address::with_query(&path, &parameters)
-    };
-    let (reverse, hidden) = (if list.reverse { "1" } else { "" }, if list.with_hidden { "1" } else { "" });
-    let (shown, pages) =
-        Pages::of(list.places.len(), fields.page(), |page| here(list.sort, reverse, page, hidden));
-    let columns = ["tag", "size", "created", "pushed"].map(|column| {
-        let is_sorted = list.sort == column || (list.sort.is_empty() && column == "pushed");
-        Column::new(column, is_sorted, list.reverse, |reverse| here(column, reverse, "", hidden))
-    });
     let host = &viewer.frame.host;
     let tags = match &view {
-        Some(view) => {
-            let wanted = list.places[shown].iter().map(|place| view.tags()[*place as usize].clone());
-            let fresh = ui.registry.fresh_tags(view, wanted.collect()).await?;
-            fresh.iter().map(|(tag, entry)| TagRow::new(host, view, tag, entry.as_ref())).collect()
-        }
-        None => Vec::new(),
+        Some(view) => Some(TagTable::of(ui, host, view, &path, fields).await?),
+        None => None,
     };
-    let prefix = format!("{name}/");
+    let can_delete = viewer.may_delete(ui, name);
+    let is_empty = view.as_ref().is_none_or(|view| view.is_empty());
+    let delete = || address::with_query("/ui/-/delete-repository", &[("repository", name.as_str())]);
     Ok(RepositoryPage {
         frame: viewer.frame.clone(),
         name: name.to_string(),
         crumbs: crumbs(name),
         notice: super::actions::notice(ui, viewer, &path, fields),
-        is_repository: view.is_some(),
         facts: view.as_ref().map(|view| RepositoryFacts::new(host, view)),
-        columns: columns.into(),
         tags,
-        pages,
-        hidden: list.hidden,
-        show_hidden: (list.hidden > 0).then(|| here(list.sort, reverse, "", "1")),
-        hide: list.with_hidden.then(|| here(list.sort, reverse, "", "")),
-        can_delete: viewer.may_delete(ui, name),
+        can_delete,
         can_push: viewer.may_push(ui, name),
-        delete: view
-            .as_ref()
-            .filter(|view| viewer.may_delete(ui, name) && !view.is_empty())
-            .map(|_| address::with_query("/ui/-/delete-repository", &[("repository", name.as_str())])),
-        namespaces: tree_of(below.iter().copied(), name.components().count()),
-        more_below: (below.len() > PAGE_ROWS)
-            .then(|| address::with_query(address::CATALOGUE, &[("q", &prefix)])),
-        below: ui.rows(below.into_iter().take(PAGE_ROWS)),
-        sort: list.sort.to_owned(),
-        query: list.search.text,
-        path: path.clone(),
+        delete: (can_delete && !is_empty).then(delete),
+        below: Below::new(ui, name, &below),
     })
 }
 
-/// Which tags are listed, and how.
-struct List {
-    search: Search,
-    sort: &'static str,
-    order: TagOrder,
-    reverse: bool,
-    with_hidden: bool,
-    /// Places in the view, in order.
-    places: Vec<u32>,
-    hidden: usize,
-}
-
-impl List {
-    /// What is asked for.
-    fn new(fields: &Fields) -> Self {
-        let (sort, order) = match fields.get("sort") {
-            "tag" => ("tag", TagOrder::Name),
-            "created" => ("created", TagOrder::Created),
-            "size" => ("size", TagOrder::Size),
-            _ => ("", TagOrder::Pushed),
-        };
+impl Below {
+    fn new(ui: &Ui, name: &RepositoryName, rows: &[&Arc<CatalogueRow>]) -> Self {
+        let prefix = format!("{name}/");
+        let all = || address::with_query(address::CATALOGUE, &[("q", &prefix)]);
         Self {
-            search: Search::new(fields.get("q")),
-            sort,
-            order,
-            reverse: fields.get("reverse") == "1",
-            with_hidden: fields.get("all") == "1",
-            places: Vec::new(),
-            hidden: 0,
+            namespaces: tree_of(rows.iter().copied(), name.components().count()),
+            rows: ui.rows(rows.iter().copied().take(PAGE_ROWS)),
+            more: (rows.len() > PAGE_ROWS).then(all),
         }
-    }
-
-    /// The same with what a repository has of it. Computes: not for an async thread.
-    fn of(mut self, view: &RepositoryView) -> Self {
-        if self.search.is_empty() && !view.has_tags_about_others() {
-            self.places = view.ordered(self.order).to_vec();
-        } else {
-            for place in view.ordered(self.order) {
-                let tag = &view.tags()[*place as usize];
-                if !self.search.is_empty() && !self.search.finds(tag.tag.as_str()) {
-                    continue;
-                }
-                if !self.with_hidden && tag.is_about_another {
-                    self.hidden += 1;
-                } else {
-                    self.places.push(*place);
-                }
-            }
-        }
-        if self.reverse {
-            self.places.reverse();
-        }
-        self
     }
 }
 

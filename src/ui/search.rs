@@ -1,5 +1,7 @@
 //! Words to look for in names.
 
+use super::address;
+
 /// Longest search, in bytes; what follows is ignored.
 const MAX_SEARCH: usize = 255;
 
@@ -39,6 +41,37 @@ pub(super) fn contains(name: &str, word: &str) -> bool {
     let Some(first) = word.first().map(u8::to_ascii_lowercase) else { return true };
     let starts = |part: &[u8]| part[0].to_ascii_lowercase() == first && part.eq_ignore_ascii_case(word);
     name.windows(word.len()).any(starts)
+}
+
+/// The form of a search, which keeps the order of the page that it is on.
+pub(super) struct SearchForm {
+    pub(super) action: String,
+    pub(super) label: &'static str,
+    /// What was searched for.
+    pub(super) query: String,
+    /// Names and values that go along.
+    pub(super) kept: Vec<(&'static str, String)>,
+    /// The page without a search.
+    pub(super) show_all: String,
+}
+
+impl SearchForm {
+    /// A form that leads to `action`; empty values are left out.
+    pub(super) fn new(
+        action: &str,
+        label: &'static str,
+        search: &Search,
+        kept: &[(&'static str, &str)],
+    ) -> Self {
+        let set = kept.iter().filter(|(_, value)| !value.is_empty());
+        Self {
+            action: action.to_owned(),
+            label,
+            query: search.text.clone(),
+            kept: set.map(|(name, value)| (*name, (*value).to_owned())).collect(),
+            show_all: address::with_query(action, kept),
+        }
+    }
 }
 
 #[cfg(test)]

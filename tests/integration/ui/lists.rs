@@ -47,6 +47,25 @@ async fn tags_are_sorted_by_version_push_creation_and_size() {
 }
 
 #[tokio::test]
+async fn a_search_keeps_the_order_and_what_is_shown() {
+    let sample = Sample::stored().await;
+    let mut browser = Browser::new(pages(&sample.registry, None));
+    for (path, kept) in [
+        ("/ui/r/team/app", "sort=size&reverse=1&all=1"),
+        ("/ui/r/team/app", ""),
+        ("/ui/", "sort=tags&reverse=1"),
+    ] {
+        let page = browser.get(&format!("{path}?{kept}&q=none&page=1")).await;
+        markup::check(path, &page.text);
+        let fields = page.fields(path).into_iter().map(|(name, value)| format!("{name}={value}"));
+        let sent = fields.collect::<Vec<_>>().join("&");
+        assert_eq!(sent, format!("q=none&{kept}").trim_end_matches('&'), "{path}");
+        let all = format!("{path}?{kept}").trim_end_matches('?').replace('&', "&amp;");
+        assert!(page.text.contains(&format!("<a href=\"{all}\">Show all</a>")), "{}", page.text);
+    }
+}
+
+#[tokio::test]
 async fn a_search_finds_repositories_and_tags() {
     let sample = Sample::stored().await;
     Sample::settle(&sample.registry).await;
