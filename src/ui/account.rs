@@ -1,6 +1,6 @@
 //! The own password.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use askama::Template;
 use axum::{extract::State, response::Response};
@@ -47,27 +47,12 @@ pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fi
     }
     let Ok(name) = user.parse::<UserName>() else { return viewer.fail(Failure::Internal) };
     let [old, new] = ["old", "new"].map(|field| Password::new(fields.get(field).to_owned()));
-    match ui.authenticator.change_password(&name, &old, &new, viewer.remote).await {
-        Ok(()) => {}
-        Err(ChangeError::Rule(rule)) => {
-            return refuse(StatusCode::UNPROCESSABLE_ENTITY, &sentence(&rule.to_string()));
-        }
-        Err(ChangeError::Proof(AuthError::Missing | AuthError::Rejected)) => {
+    if let Err(error) = ui.authenticator.change_password(&name, &old, &new, viewer.remote).await {
+        let (status, message) = refusal(&error);
+        if status == StatusCode::FORBIDDEN {
             ui.note(viewer.entry(Action::SignInFailed));
-            return refuse(StatusCode::FORBIDDEN, "The current password is wrong.");
         }
-        Err(ChangeError::Proof(AuthError::Busy | AuthError::Unavailable)) => {
-            return refuse(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "Passwords cannot be checked now. Try again in a minute.",
-            );
-        }
-        Err(ChangeError::File) => {
-            return refuse(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "This server may not change the file of the users. Ask an administrator.",
-            );
-        }
+        return refuse(status, &message);
     }
     ui.note(viewer.entry(Action::PasswordChanged));
     let done = "The password is changed. Log in again with it wherever docker or podman uses the old one.";
@@ -80,6 +65,24 @@ pub(super) async fn change(State(ui): State<Arc<Ui>>, viewer: Viewer, fields: Fi
         None => return response::see_other("/ui/login"),
     }
     response
+}
+
+/// Why the password stays as it is.
+fn refusal(error: &ChangeError) -> (StatusCode, Cow<'static, str>) {
+    match error {
+        ChangeError::Rule(rule) => (StatusCode::UNPROCESSABLE_ENTITY, sentence(&rule.to_string()).into()),
+        ChangeError::Proof(AuthError::Missing | AuthError::Rejected) => {
+            (StatusCode::FORBIDDEN, "The current password is wrong.".into())
+        }
+        ChangeError::Proof(AuthError::Busy | AuthError::Unavailable) => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Passwords cannot be checked now. Try again in a minute.".into(),
+        ),
+        ChangeError::File => (
+            StatusCode::SERVICE_UNAVAILABLE,
+            "This server may not change the file of the users. Ask an administrator.".into(),
+        ),
+    }
 }
 
 impl AccountPage {

@@ -1,8 +1,8 @@
 //! Which answers are compressed: long pages, the style sheet and the script, for who came from our own pages.
 //!
-//! A page has what only its reader may know beside what its address says. Who can send a browser to addresses with a
-//! guess in them, and sees how long the answers are, could find the one by the other (BREACH): what another site sends a
-//! browser to is not compressed. The tokens of forms are masked anew in each page besides ([`super::form_token`]).
+//! A page has what only its reader may know beside what its address says. Who can send a browser to addresses with
+//! guesses in them, and sees how long the answers are, could find the one by the other (BREACH): what another site
+//! sends a browser to is not compressed. The tokens of forms are masked anew in each besides ([`super::form_token`]).
 
 use axum::extract::Request;
 use http::{Extensions, HeaderMap, Method, StatusCode, Version, header};

@@ -263,12 +263,7 @@ async fn reference(
 }
 
 /// An image reference pasted into a browser leads to its page; anything else is not here.
-async fn anything_else(
-    visitor: visitor::Visitor,
-    method: Method,
-    uri: Uri,
-    headers: HeaderMap,
-) -> Response {
+async fn anything_else(visitor: visitor::Visitor, method: Method, uri: Uri, headers: HeaderMap) -> Response {
     let wants_html = headers
         .get_all(header::ACCEPT)
         .iter()

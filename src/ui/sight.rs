@@ -24,8 +24,8 @@ impl Sight {
         self.0.iter().any(|pattern| pattern.covers(repository))
     }
 
-    /// The places of all rows of a catalogue that the viewer may see: what is below a path is one range of them, so that
-    /// not each is asked about.
+    /// The places of all rows of a catalogue that the viewer may see: what is below a path is one range of them, so
+    /// that not each is asked about.
     pub(super) fn places(&self, catalogue: &Catalogue) -> Vec<Range<usize>> {
         let range = |pattern: &Pattern| match pattern {
             Pattern::All => 0..catalogue.rows().len(),

@@ -14,6 +14,7 @@ use super::{
     response::Failure,
     visitor::{Frame, Viewer},
 };
+use crate::registry::VolumeStatus;
 
 /// A certificate that ends sooner is named in red.
 const ENDS_SOON: Duration = Duration::from_secs(30 * 24 * 3600);
@@ -67,8 +68,31 @@ async fn page(ui: &Ui, viewer: &Viewer) -> Result<StatusPage, Failure> {
     viewer.require_admin(ui)?;
     let volume = ui.registry.volume_status();
     let counters = ui.registry.counters();
-    let now = SystemTime::now();
-    let up = ui.started.elapsed().unwrap_or_default();
+    let damaged = counters.damaged_found.load(Relaxed);
+    // A volume that does not answer is what this page is looked at for.
+    let (verification, catalogue) = tokio::join!(ui.registry.last_verification(), ui.registry.catalogue());
+    let certificate_ends = ui.config.certificate_ends.as_ref().and_then(|ends| ends());
+    Ok(StatusPage {
+        frame: viewer.frame.clone(),
+        version: env!("CARGO_PKG_VERSION"),
+        started: Moment::of_system(ui.started),
+        uptime: span(ui.started.elapsed().unwrap_or_default()),
+        users: ui.authenticator.user_count(),
+        repositories: catalogue.ok().map(|catalogue| catalogue.rows().len()),
+        certificate: certificate_ends.map(Certificate::new),
+        verification: verification.ok().flatten().map(|last| Verification {
+            completed: Moment::of_milliseconds(last.completed.saturating_mul(1000)),
+            findings: (last.findings > 0).then(|| display::counted(last.findings, "finding", "findings")),
+        }),
+        damaged: (damaged > 0).then(|| display::counted(damaged, "damaged blob was", "damaged blobs were")),
+        troubles: troubles(&volume, counters.reads_cut.load(Relaxed)),
+        delete_enabled: ui.registry.config().delete_enabled,
+        volume: Volume::new(&volume),
+    })
+}
+
+/// What went wrong since the start, and how often.
+fn troubles(volume: &VolumeStatus, reads_cut: u64) -> Vec<String> {
     let calls = ("call", "calls");
     let troubles = [
         (volume.refused_hung, calls, "refused because the volume hung"),
@@ -77,43 +101,25 @@ async fn page(ui: &Ui, viewer: &Viewer) -> Result<StatusPage, Failure> {
         (volume.out_of_space, calls, "failed for lack of room"),
         (volume.read_only, calls, "failed because it cannot be written"),
         (volume.failed, calls, "failed for another reason"),
-        (counters.reads_cut.load(Relaxed), ("answer", "answers"), "cut off because of damaged content"),
+        (reads_cut, ("answer", "answers"), "cut off because of damaged content"),
     ];
-    let damaged = counters.damaged_found.load(Relaxed);
-    // A volume that does not answer is what this page is looked at for.
-    let (verification, catalogue) = tokio::join!(ui.registry.last_verification(), ui.registry.catalogue());
-    Ok(StatusPage {
-        frame: viewer.frame.clone(),
-        version: env!("CARGO_PKG_VERSION"),
-        started: Moment::of_system(ui.started),
-        uptime: span(up),
-        users: ui.authenticator.user_count(),
-        repositories: catalogue.ok().map(|catalogue| catalogue.rows().len()),
-        certificate: ui.config.certificate_ends.as_ref().and_then(|ends| ends()).map(|ends| {
-            let left = ends.duration_since(now).ok();
-            Certificate {
-                ends: Moment::of_system(ends),
-                left: left.map_or_else(|| "over".to_owned(), |left| format!("in {}", span(left))),
-                is_bad: left.is_none_or(|left| left < ENDS_SOON),
-            }
-        }),
-        verification: verification.ok().flatten().map(|last| Verification {
-            completed: Moment::of_milliseconds(last.completed.saturating_mul(1000)),
-            findings: (last.findings > 0).then(|| display::counted(last.findings, "finding", "findings")),
-        }),
-        damaged: (damaged > 0).then(|| display::counted(damaged, "damaged blob was", "damaged blobs were")),
-        troubles: troubles
-            .into_iter()
-            .filter(|(count, _, _)| *count > 0)
-            .map(|(count, (one, many), what)| format!("{} {what}", display::counted(count, one, many)))
-            .collect(),
-        delete_enabled: ui.registry.config().delete_enabled,
-        volume: Volume::new(&volume),
-    })
+    let told = troubles.into_iter().filter(|(count, _, _)| *count > 0);
+    told.map(|(count, (one, many), what)| format!("{} {what}", display::counted(count, one, many))).collect()
+}
+
+impl Certificate {
+    fn new(ends: SystemTime) -> Self {
+        let left = ends.duration_since(SystemTime::now()).ok();
+        Self {
+            ends: Moment::of_system(ends),
+            left: left.map_or_else(|| "over".to_owned(), |left| format!("in {}", span(left))),
+            is_bad: left.is_none_or(|left| left < ENDS_SOON),
+        }
+    }
 }
 
 impl Volume {
-    fn new(status: &crate::registry::VolumeStatus) -> Self {
+    fn new(status: &VolumeStatus) -> Self {
         let used = status.total_bytes.saturating_sub(status.free_bytes);
         let share = used as f64 * 100.0 / status.total_bytes.max(1) as f64;
         let (state, is_bad) = match status {

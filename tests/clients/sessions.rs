@@ -41,8 +41,7 @@ fn copy_users(from: &TestServer, to: &TestServer) {
 
 /// Two servers of a volume, with the same users.
 fn two_servers(volume: &Path) -> (TestServer, TestServer) {
-    let start =
-        || TestServer::start(Options { storage_root: Some(volume.to_owned()), ..Options::default() });
+    let start = || TestServer::start(Options { storage_root: Some(volume.to_owned()), ..Options::default() });
     let (one, other) = (start(), start());
     copy_users(&one, &other);
     (one, other)

@@ -182,8 +182,8 @@ mod tests {
     #[test]
     fn json_is_put_on_lines_and_stays_what_it_is() {
         let json = r#"{"a":"x\"{[,:","a":[1, {"b":{}} ,[]],"c":"\\"}"#;
-        let expected = "{\n  \"a\": \"x\\\"{[,:\",\n  \"a\": [\n    1,\n    {\n      \"b\": {}\n    },\n    []\n  ],\n  \
-             \"c\": \"\\\\\"\n}";
+        let expected = "{\n  \"a\": \"x\\\"{[,:\",\n  \"a\": [\n    1,\
+            \n    {\n      \"b\": {}\n    },\n    []\n  ],\n  \"c\": \"\\\\\"\n}";
         assert_eq!(shown(json.as_bytes(), json.len() as u64).0, expected);
         assert_eq!(shown(b"{\"a\":", 5).0, "{\"a\":");
     }

@@ -25,6 +25,12 @@ use crate::{
 /// A longer instruction is folded, in bytes.
 const SHORT_INSTRUCTION: usize = 200;
 
+/// What is shown of a list, and how many are left out.
+pub(super) struct Part<T> {
+    pub(super) shown: Vec<T>,
+    pub(super) left_out: usize,
+}
+
 pub(super) struct Link {
     pub(super) digest: ShownDigest,
     pub(super) href: String,
