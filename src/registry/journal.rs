@@ -71,6 +71,12 @@ impl Journal {
         state.is_whole && state.followed.is_some_and(|at| at.elapsed() < following::FOLLOW_EVERY)
     }
 
+    /// Forgets when it was read last, so that the next page reads it again.
+    #[cfg(test)]
+    pub(super) fn look_again(&self) {
+        self.lock().followed = None;
+    }
+
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }

@@ -91,8 +91,11 @@ impl Registry {
             taken += if holds_failures { 0 } else { entries.len() };
             let mut state = self.inner.journal.lock();
             for entry in entries {
-                if let (true, Some(repository), Some(tag)) = (is_news, &entry.repository, &entry.tag) {
-                    self.inner.overviews.touch(repository, tag);
+                if let Some(repository) = entry.repository.as_ref().filter(|_| is_news) {
+                    match &entry.tag {
+                        Some(tag) => self.inner.overviews.touch(repository, tag),
+                        None => self.inner.overviews.touch_repository(repository),
+                    }
                 }
                 state.memory.add(entry);
             }

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     oci::{Algorithm, Reference},
-    registry::Config,
+    registry::{Action, Config},
     storage,
 };
 
@@ -87,11 +87,20 @@ fn server(directory: &tempfile::TempDir) -> Registry {
     Registry::new(storage, Config { sparse_manifests: true, ..Config::default() })
 }
 
+/// What a server does when it is asked for it, its journal included.
 async fn carry_out(registry: &Registry, name: &RepositoryName, step: Step) {
     let all = manifests();
+    let by = |action| JournalEntry {
+        repository: Some(name.clone()),
+        ..JournalEntry::new(action, Some("ana"), None)
+    };
     let put = async |reference: Reference, manifest: usize| {
         let bytes = Bytes::from(all[manifest].1.clone());
-        registry.put_manifest(name, &reference, &[], None, bytes, drop).await.unwrap();
+        let done = registry.put_manifest(name, &reference, &[], None, bytes, drop).await.unwrap();
+        for moved in done.moved {
+            let (tag, now) = (Some(moved.tag), Some(done.digest.clone()));
+            registry.note(JournalEntry { tag, was: moved.was, now, ..by(Action::Push) });
+        }
     };
     match step {
         Step::Push { tag: number, manifest } => {
@@ -101,8 +110,16 @@ async fn carry_out(registry: &Registry, name: &RepositoryName, step: Step) {
             put(Reference::Digest(all[manifest].0.clone()), manifest).await;
         }
         // What is not there cannot be deleted.
-        Step::Untag { tag: number } => drop(registry.delete_tag(name, &tag(number), drop).await),
-        Step::Delete { manifest } => drop(registry.delete_manifest(name, &all[manifest].0, drop).await),
+        Step::Untag { tag: number } => {
+            if let Ok(was) = registry.delete_tag(name, &tag(number), drop).await {
+                registry.note(JournalEntry { tag: Some(tag(number)), was, ..by(Action::Untag) });
+            }
+        }
+        Step::Delete { manifest } => {
+            if let Ok(done) = registry.delete_manifest(name, &all[manifest].0, drop).await {
+                done.entries(&by(Action::Delete)).for_each(|entry| registry.note(entry));
+            }
+        }
         Step::Look => {}
     }
 }
@@ -143,6 +160,16 @@ async fn told_of_all(registry: &Registry) -> String {
     format!("{:#?}", (catalogue.rows(), orders, catalogue.totals(), catalogue.namespaces()))
 }
 
+/// What a server hears of another: its journal, and what that does not say when all is read again.
+async fn hear_of(other: &Registry, server: &Registry, is_unsaid: bool) {
+    other.write_journal().await;
+    server.inner.journal.look_again();
+    server.follow_journal().await.unwrap();
+    if is_unsaid {
+        server.read_catalogue().await.unwrap();
+    }
+}
+
 fn step() -> impl Strategy<Value = Step> {
     let (tag, manifest) = (0..TAGS, 0..manifests().len());
     prop_oneof![
@@ -169,27 +196,19 @@ proptest! {
             let directory = tempfile::tempdir().unwrap();
             let (looked_at, other) = (server(&directory), server(&directory));
             let names = ["app", "team/app", "team/a/b"].map(|name| name.parse::<RepositoryName>().unwrap());
+            let mut is_unsaid = false;
             for (step, is_other, repository) in steps {
                 let name = &names[repository];
                 carry_out(if is_other { &other } else { &looked_at }, name, step).await;
-                if is_other {
-                    // As the journal of the other server says.
-                    let (overviews, tags) = (&looked_at.inner.overviews, (0..TAGS).map(tag));
-                    match step {
-                        Step::Push { tag: number, .. } | Step::Untag { tag: number } => {
-                            overviews.touch(name, &tag(number));
-                        }
-                        Step::Delete { .. } => tags.for_each(|tag| overviews.touch(name, &tag)),
-                        Step::PushUntagged { .. } => overviews.touch_repository(name),
-                        Step::Look => {}
-                    }
-                }
+                is_unsaid |= is_other && matches!(step, Step::PushUntagged { .. });
                 if matches!(step, Step::Look) {
+                    hear_of(&other, &looked_at, std::mem::take(&mut is_unsaid)).await;
                     let fresh = server(&directory);
                     assert_eq!(told(&looked_at, name).await, told(&fresh, name).await);
                     assert_eq!(told_of_all(&looked_at).await, told_of_all(&fresh).await);
                 }
             }
+            hear_of(&other, &looked_at, is_unsaid).await;
             let fresh = server(&directory);
             for name in &names {
                 assert_eq!(told(&looked_at, name).await, told(&fresh, name).await);

@@ -187,7 +187,7 @@ impl Registry {
     }
 
     /// Reads all names, then what each is.
-    async fn read_catalogue(&self) -> Result<(), RegistryError> {
+    pub(super) async fn read_catalogue(&self) -> Result<(), RegistryError> {
         let state = &self.inner.overviews.catalogue;
         let list = |storage: &Storage| storage.list_repositories(None, usize::MAX);
         let names = self.storage(Work::Lookup, list).await?;
