@@ -49,7 +49,7 @@ impl Registry {
             done.failure = delete_manifest(storage, &cache, &name, &wanted, &mut done).err();
             done
         };
-        let done = self.delete(repository, delete, late).await?;
+        let done = self.delete(repository, vec![digest.clone()], delete, late).await?;
         if done.deleted.is_empty() && done.failure.is_none() {
             return Err(RegistryError::ManifestUnknown(Reference::Digest(digest.clone())));
         }
@@ -79,12 +79,13 @@ impl Registry {
             done.failure = conditional.run(storage, &cache, &mut done).err();
             done
         };
-        self.delete(repository, delete, late).await
+        self.delete(repository, digests.to_vec(), delete, late).await
     }
 
     async fn delete(
         &self,
         repository: &RepositoryName,
+        wanted: Vec<Digest>,
         delete: impl FnOnce(&Storage) -> Deletion + Send + 'static,
         late: impl FnOnce(Deletion) + Send + 'static,
     ) -> Result<Deletion, RegistryError> {
@@ -95,11 +96,9 @@ impl Registry {
             if let Some(error) = &done.failure {
                 registry.inner.watch.note(error);
             }
-            let overviews = &registry.inner.overviews;
-            overviews.touch_repository(&name);
-            for (tag, _) in done.untagged.iter().chain(&done.kept) {
-                overviews.touch(&name, tag);
-            }
+            // Also what was put back: it was not there for a moment, and its directory may not say that it came again.
+            let tags = done.untagged.iter().chain(&done.kept).map(|(tag, _)| tag);
+            registry.inner.overviews.touch(&name, tags, &wanted);
             done
         };
         self.change(delete, late).await
@@ -277,7 +276,8 @@ mod tests {
             done.failure = delete_manifest(storage, &cache, &repository, &gone, &mut done).err();
             done
         };
-        let answer = hasty.delete(&name, delete, move |done| told.send(done).unwrap()).await;
+        let answer =
+            hasty.delete(&name, vec![digest.clone()], delete, move |done| told.send(done).unwrap()).await;
         assert!(matches!(answer, Err(RegistryError::Unavailable(_))), "{answer:?}");
         let done = late.recv_timeout(Duration::from_secs(30)).unwrap();
         assert_eq!((&*done.deleted, done.untagged.len()), (&[digest][..], 2));

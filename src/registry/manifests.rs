@@ -178,10 +178,8 @@ impl Registry {
     fn note_put(&self, repository: &RepositoryName, result: &Result<PutManifestOutcome, RegistryError>) {
         match result {
             Ok(outcome) => {
-                self.inner.overviews.touch_repository(repository);
-                for moved in &outcome.moved {
-                    self.inner.overviews.touch(repository, &moved.tag);
-                }
+                let tags = outcome.moved.iter().map(|moved| &moved.tag);
+                self.inner.overviews.touch(repository, tags, [&outcome.digest]);
                 if let Some(error) = &outcome.failure {
                     self.inner.watch.note(error);
                 }
@@ -243,7 +241,7 @@ impl Registry {
         let (registry, name, tag) = (self.clone(), repository.clone(), tag.clone());
         let take = move |storage: &Storage| {
             let taken = take(storage);
-            registry.inner.overviews.touch(&name, &tag);
+            registry.inner.overviews.touch(&name, [&tag], None);
             taken
         };
         Ok(self.change_result(take, late).await??)

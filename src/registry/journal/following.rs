@@ -92,10 +92,7 @@ impl Registry {
             let mut state = self.inner.journal.lock();
             for entry in entries {
                 if let Some(repository) = entry.repository.as_ref().filter(|_| is_news) {
-                    match &entry.tag {
-                        Some(tag) => self.inner.overviews.touch(repository, tag),
-                        None => self.inner.overviews.touch_repository(repository),
-                    }
+                    self.inner.overviews.touch(repository, &entry.tag, entry.was.iter().chain(&entry.now));
                 }
                 state.memory.add(entry);
             }

@@ -1,5 +1,7 @@
 //! What is remembered and kept up with changes is what is read afresh, whatever changed, and whoever changed it.
 
+use std::{fs, path::PathBuf, time::Duration};
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
@@ -216,4 +218,59 @@ proptest! {
             assert_eq!(told_of_all(&looked_at).await, told_of_all(&fresh).await);
         });
     }
+}
+
+/// The directory of a manifest in the repository `app`.
+fn directory_of(volume: &tempfile::TempDir, digest: &Digest) -> PathBuf {
+    let revisions = "docker/registry/v2/repositories/app/_manifests/revisions/sha256";
+    volume.path().join(revisions).join(digest.encoded())
+}
+
+async fn manifest_count(registry: &Registry, name: &RepositoryName) -> usize {
+    registry.repository_view(name).await.unwrap().manifest_count()
+}
+
+#[tokio::test]
+async fn a_manifest_that_was_looked_for_between_its_directory_and_its_link_is_seen() {
+    let volume = tempfile::tempdir().unwrap();
+    let (looked_at, other) = (server(&volume), server(&volume));
+    let (name, elsewhere) = ("app".parse().unwrap(), "elsewhere".parse().unwrap());
+    carry_out(&other, &name, Step::Push { tag: 0, manifest: 0 }).await;
+    carry_out(&other, &elsewhere, Step::PushUntagged { manifest: 1 }).await;
+    let digest = &manifests()[1].0;
+    let directory = directory_of(&volume, digest);
+    fs::create_dir(&directory).unwrap();
+    assert_eq!(manifest_count(&looked_at, &name).await, 1);
+    // From now on the list of names is believed.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    for _ in 0..2 {
+        assert_eq!(manifest_count(&looked_at, &name).await, 1);
+    }
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    fs::write(directory.join("link"), digest.as_str()).unwrap();
+    assert_eq!(manifest_count(&looked_at, &name).await, 2);
+}
+
+#[tokio::test]
+async fn a_deleted_manifest_is_gone_though_its_directory_stays() {
+    let volume = tempfile::tempdir().unwrap();
+    let (looked_at, other) = (server(&volume), server(&volume));
+    let name = "app".parse().unwrap();
+    for manifest in 0..3 {
+        carry_out(&looked_at, &name, Step::PushUntagged { manifest }).await;
+        // As of a client of NFS that has the file open.
+        fs::write(directory_of(&volume, &manifests()[manifest].0).join(".nfs01"), "").unwrap();
+    }
+    assert_eq!(manifest_count(&looked_at, &name).await, 3);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert_eq!(manifest_count(&looked_at, &name).await, 3);
+    carry_out(&looked_at, &name, Step::Delete { manifest: 0 }).await;
+    assert_eq!(manifest_count(&looked_at, &name).await, 2);
+    carry_out(&other, &name, Step::Delete { manifest: 1 }).await;
+    hear_of(&other, &looked_at, false).await;
+    assert_eq!(manifest_count(&looked_at, &name).await, 1);
+    assert!(directory_of(&volume, &manifests()[1].0).exists());
+    // And one that comes again.
+    carry_out(&looked_at, &name, Step::PushUntagged { manifest: 0 }).await;
+    assert_eq!(manifest_count(&looked_at, &name).await, 2);
 }

@@ -2,7 +2,7 @@
 
 use std::{
     cmp::{Ordering, Reverse},
-    collections::BTreeSet,
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
@@ -31,18 +31,25 @@ pub(super) struct Manifests {
 /// A digest that a manifest names.
 type Named = (Digest, Arc<ManifestView>);
 
+/// Manifests that came or changed, and digests of which there is none any more.
+pub(super) type Changes = BTreeMap<Digest, Option<Arc<ManifestView>>>;
+
 impl Manifests {
-    /// With those of `changed` that are there as they are `now`, and without the others.
-    pub(super) fn amended(&self, changed: &BTreeSet<Digest>, now: Vec<Arc<ManifestView>>) -> Self {
-        if !changed.iter().any(|digest| self.get(digest).is_some()) {
-            return self.with(now);
+    /// As they are after changes.
+    pub(super) fn amended(self: &Arc<Self>, changes: Changes) -> Arc<Self> {
+        if changes.is_empty() {
+            return self.clone();
+        }
+        if !changes.keys().any(|digest| self.get(digest).is_some()) {
+            return self.with(changes.into_values().flatten()).into();
         }
         // What was needed by these alone is known when all others are looked at.
-        let kept = self.all.iter().filter(|manifest| !changed.contains(&manifest.digest)).cloned();
-        Self::default().with(kept.chain(now).collect())
+        let kept = self.all.iter().filter(|manifest| !changes.contains_key(&manifest.digest));
+        Self::default().with(kept.chain(changes.values().flatten()).cloned()).into()
     }
 
-    fn with(&self, come: Vec<Arc<ManifestView>>) -> Self {
+    fn with(&self, come: impl Iterator<Item = Arc<ManifestView>>) -> Self {
+        let come: Vec<_> = come.collect();
         let new = come.iter().flat_map(|manifest| &*manifest.blobs).copied();
         // Of a blob for which two manifests claim different sizes the smaller counts.
         let mut blobs = merged(&self.blobs, new.collect(), Ord::cmp);

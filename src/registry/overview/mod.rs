@@ -6,6 +6,7 @@
 //! it shows from the volume all the same.
 
 mod catalogue;
+mod manifest_names;
 mod manifest_view;
 mod manifests;
 mod merged;
@@ -73,14 +74,15 @@ impl Overviews {
         }
     }
 
-    /// Remembers that a tag was moved, so that it is read again where it is known.
-    pub(super) fn touch(&self, repository: &RepositoryName, tag: &Tag) {
-        self.touched.add(repository, tag, || self.views.contains_key(repository));
-        self.catalogue.touch(repository);
-    }
-
-    /// Remembers that something in a repository changed.
-    pub(super) fn touch_repository(&self, repository: &RepositoryName) {
+    /// Remembers that something in a repository changed: tags, and manifests that were pushed or deleted, or may have
+    /// been. Where they are known they are read again.
+    pub(super) fn touch<'a>(
+        &self,
+        repository: &RepositoryName,
+        tags: impl IntoIterator<Item = &'a Tag>,
+        manifests: impl IntoIterator<Item = &'a Digest>,
+    ) {
+        self.touched.add(repository, tags, manifests, || self.views.contains_key(repository));
         self.catalogue.touch(repository);
     }
 
@@ -93,31 +95,20 @@ impl Overviews {
     ) -> Result<Option<Arc<RepositoryView>>, StorageError> {
         let index = usize::try_from(self.hasher.hash_one(name) % 32).unwrap_or_default();
         let _alone = self.locks[index].lock().unwrap_or_else(PoisonError::into_inner);
-        let (touched, all_before, _reading) = self.touched.take(name);
+        let reading = self.touched.take(name);
         let known = self.views.get(name);
-        let is_old = known
-            .as_ref()
-            .is_some_and(|known| known.is_old() || all_before.is_some_and(|before| known.read_at() < before));
-        let known_parts = known.clone().filter(|_| !is_old);
-        match RepositoryView::read(storage, summarizer, name, known_parts.as_ref(), &touched) {
-            Ok(Some(view)) => {
-                if known.is_none_or(|known| !Arc::ptr_eq(&known, &view)) {
-                    self.views.insert(name.clone(), view.clone());
-                }
-                Ok(Some(view))
-            }
-            Ok(None) => {
-                self.views.invalidate(name);
-                Ok(None)
-            }
-            Err(error) => {
-                // What was taken was not read.
-                for tag in touched {
-                    self.touch(name, &tag);
-                }
-                Err(error)
-            }
+        let is_old = known.as_ref().is_some_and(|known| {
+            known.is_old() || reading.all_before.is_some_and(|before| known.read_at() < before)
+        });
+        let known_parts = known.as_ref().filter(|_| !is_old);
+        let view = RepositoryView::read(storage, summarizer, name, known_parts, &reading.changes)?;
+        match &view {
+            Some(view) if known.as_ref().is_some_and(|known| Arc::ptr_eq(known, view)) => {}
+            Some(view) => self.views.insert(name.clone(), view.clone()),
+            None => self.views.invalidate(name),
         }
+        reading.done();
+        Ok(view)
     }
 }
 
@@ -188,7 +179,7 @@ impl Registry {
                 match tag.again(storage, &summarizer, &view)? {
                     Some(now) if now.is_same_as(&tag) => fresh.push(tag),
                     now => {
-                        registry.inner.overviews.touch(view.name(), &tag.tag);
+                        registry.inner.overviews.touch(view.name(), [&tag.tag], None);
                         fresh.extend(now.map(Arc::new));
                     }
                 }

@@ -1,19 +1,21 @@
 //! A repository with all its tags and manifests, as it was a moment ago.
 
 use std::{
-    collections::{BTreeSet, HashSet},
+    collections::{BTreeMap, BTreeSet, HashSet},
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use super::{
+    manifest_names::ManifestNames,
     manifest_view::ManifestView,
-    manifests::Manifests,
+    manifests::{self, Manifests},
     rows::Rows,
     tag_view::{ABOUT, TagOrder, TagView, read_manifest},
+    touched::Changes,
 };
 use crate::{
-    oci::{Algorithm, Digest, RepositoryName, Tag},
+    oci::{Digest, RepositoryName, Tag},
     registry::summaries::Summarizer,
     storage::{Names, Storage, StorageError},
 };
@@ -29,7 +31,7 @@ pub struct RepositoryView {
     tags: Rows<TagView>,
     pub(super) manifests: Arc<Manifests>,
     tag_names: Names,
-    manifest_names: Vec<(Algorithm, Names)>,
+    manifest_names: ManifestNames,
     /// When all of it was read.
     read_at: Instant,
 }
@@ -41,31 +43,37 @@ impl RepositoryView {
             tags: Rows::default(),
             manifests: Arc::default(),
             tag_names: Names::default(),
-            manifest_names: Vec::new(),
+            manifest_names: ManifestNames::none(),
             // What is moved from here on may be seen or not.
             read_at: Instant::now(),
         }
     }
 
-    /// Reads a repository. Of `known` is taken what cannot have changed: all but the tags in `touched`, and names that
-    /// came or are gone.
+    /// Reads a repository. Of `known` is taken what cannot have changed: all but what was `touched`, and names that came
+    /// or are gone.
     pub(super) fn read(
         storage: &Storage,
         summarizer: &Summarizer,
         name: &RepositoryName,
         known: Option<&Arc<Self>>,
-        touched: &HashSet<Tag>,
+        touched: &Changes,
     ) -> Result<Option<Arc<Self>>, StorageError> {
         let known = known.cloned().unwrap_or_else(|| Arc::new(Self::empty(name)));
         let Some(tag_names) = storage.tag_names(name)? else { return Ok(None) };
-        let manifest_names = storage.manifest_names(name)?;
-        if touched.is_empty() && known.has_tag_names(&tag_names) && known.has_manifest_names(&manifest_names)
-        {
+        let mut manifest_names = ManifestNames::read(storage, name, &known.manifest_names)?;
+        let is_named_anew = known.may_have_others(&manifest_names);
+        if touched.is_empty() && known.has_tag_names(&tag_names) && !is_named_anew {
             return Ok(Some(known));
         }
-        let changed = known.manifests_changed(&manifest_names);
-        let manifests = known.manifests_now(storage, summarizer, &changed)?;
-        let changed = known.tags_changed(&tag_names, &changed, touched);
+        let mut doubtful = known.differently_there(storage, &touched.manifests)?;
+        if is_named_anew {
+            manifest_names.look();
+            let there = known.manifests().map(|manifest| &manifest.digest);
+            doubtful.extend(difference(there, manifest_names.digests()));
+        }
+        let changes = known.manifests_changed(storage, summarizer, doubtful)?;
+        let changed = known.tags_changed(&tag_names, changes.keys(), &touched.tags);
+        let manifests = known.manifests.amended(changes);
         let read = |tag: Tag| {
             let now = TagView::read(storage, name, &tag, |digest| Ok(manifests.get(digest).cloned()))?;
             Ok((tag, now.map(Arc::new)))
@@ -75,47 +83,57 @@ impl RepositoryView {
         Ok(Some(Arc::new(Self { name, tags, manifests, tag_names, manifest_names, read_at })))
     }
 
-    /// The manifests to be read: by these names, of which some may be new or gone. What an index comes to depends on
-    /// which of those that it lists are there.
-    fn manifests_changed(&self, names: &[(Algorithm, Names)]) -> BTreeSet<Digest> {
-        let count: usize = names.iter().map(|(_, names)| names.count()).sum();
-        if self.has_manifest_names(names) && count == self.manifest_count() {
-            return BTreeSet::new();
-        }
-        let parse = |(algorithm, names): &(Algorithm, Names)| {
-            let digest = |name: &str| Digest::from_parts(*algorithm, name).ok();
-            names.iter().filter_map(digest).collect::<Vec<_>>()
-        };
-        let known = self.manifests().map(|manifest| &manifest.digest);
-        let mut changed = difference(known, names.iter().flat_map(parse));
-        let mut found: Vec<Digest> = changed.iter().cloned().collect();
-        while let Some(digest) = found.pop() {
-            let indexes = self.indexes_of(&digest).chain(self.indexes_cut());
-            let new = indexes.map(|index| index.digest.clone()).filter(|index| changed.insert(index.clone()));
-            found.extend(new.collect::<Vec<_>>());
-        }
-        changed
+    /// Whether other manifests may be there than these, by their names: some of the names may be new or gone, or the
+    /// manifest of one come late.
+    fn may_have_others(&self, names: &ManifestNames) -> bool {
+        !names.is_same_as(&self.manifest_names)
+            || names.count() != self.manifest_count() && names.may_be_late(Instant::now())
     }
 
-    fn manifests_now(
+    /// Those of some manifests that are there and were not, or the other way round. Reads none.
+    fn differently_there(
+        &self,
+        storage: &Storage,
+        touched: &HashSet<Digest>,
+    ) -> Result<BTreeSet<Digest>, StorageError> {
+        let mut found = BTreeSet::new();
+        for digest in touched {
+            if storage.has_manifest(&self.name, digest)? != self.manifest(digest).is_some() {
+                found.insert(digest.clone());
+            }
+        }
+        Ok(found)
+    }
+
+    /// The manifests that changed, of those that may have. What an index comes to depends on which of those that it
+    /// lists are there.
+    fn manifests_changed(
         &self,
         storage: &Storage,
         summarizer: &Summarizer,
-        changed: &BTreeSet<Digest>,
-    ) -> Result<Arc<Manifests>, StorageError> {
-        if changed.is_empty() {
-            return Ok(self.manifests.clone());
+        doubtful: BTreeSet<Digest>,
+    ) -> Result<manifests::Changes, StorageError> {
+        let mut changes = BTreeMap::new();
+        let mut unread: Vec<Digest> = doubtful.into_iter().collect();
+        while let Some(digest) = unread.pop() {
+            if changes.contains_key(&digest) {
+                continue;
+            }
+            let now = read_manifest(storage, summarizer, &self.name, &digest)?;
+            if now.is_some() || self.manifest(&digest).is_some() {
+                let indexes = self.indexes_of(&digest).chain(self.indexes_cut());
+                unread.extend(indexes.map(|index| index.digest.clone()));
+                changes.insert(digest, now);
+            }
         }
-        let read = |digest| read_manifest(storage, summarizer, &self.name, digest).transpose();
-        let now = changed.iter().filter_map(read).collect::<Result<Vec<_>, _>>()?;
-        Ok(Arc::new(self.manifests.amended(changed, now)))
+        Ok(changes)
     }
 
     /// The tags to be read: by these names, of which some may be new or gone, and for the manifests that changed.
-    fn tags_changed(
+    fn tags_changed<'a>(
         &self,
         names: &Names,
-        manifests: &BTreeSet<Digest>,
+        manifests: impl Iterator<Item = &'a Digest>,
         touched: &HashSet<Tag>,
     ) -> BTreeSet<Tag> {
         let mut changed = BTreeSet::new();
@@ -124,19 +142,12 @@ impl RepositoryView {
             changed = difference(self.tags().iter().map(|tag| &tag.tag), named);
         }
         changed.extend(touched.iter().cloned());
-        changed.extend(manifests.iter().flat_map(|digest| self.tags_of(digest)).cloned());
+        changed.extend(manifests.flat_map(|digest| self.tags_of(digest)).cloned());
         changed
     }
 
     fn has_tag_names(&self, names: &Names) -> bool {
         self.tag_names.is_same_as(names)
-    }
-
-    fn has_manifest_names(&self, names: &[(Algorithm, Names)]) -> bool {
-        let is_same = |(one, other): (&(Algorithm, Names), &(Algorithm, Names))| {
-            one.0 == other.0 && one.1.is_same_as(&other.1)
-        };
-        self.manifest_names.len() == names.len() && self.manifest_names.iter().zip(names).all(is_same)
     }
 
     pub(super) fn is_old(&self) -> bool {
