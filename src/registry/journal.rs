@@ -6,6 +6,7 @@
 mod entry;
 mod following;
 mod memory;
+mod writing;
 
 use std::{
     collections::BTreeMap,
@@ -13,26 +14,16 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 pub use entry::{Action, JournalEntry};
 
-use self::{entry::day_of, memory::Memory};
-use super::{Registry, RegistryError, blocking::Work};
-use crate::{
-    oci::{Digest, RepositoryName, Tag},
-    storage::{Storage, StorageError},
-};
+use self::memory::Memory;
+use super::{Registry, RegistryError};
+use crate::oci::{Digest, RepositoryName, Tag};
 
-/// How often new entries are written.
-const WRITE_EVERY: Duration = Duration::from_secs(1);
-/// How long entries are kept on the volume, in days.
-const KEPT_DAYS: usize = 400;
 /// Most entries that wait to be written: more are lost, and that is logged.
 const MAX_WAITING: usize = 20_000;
-/// Summaries made in one turn.
-const SUMMARIES_A_TURN: usize = 100;
 /// Failed sign-ins noted a minute: a flood of them must not fill the volume.
 const FAILURES_A_MINUTE: u32 = 60;
 /// What the name of a file ends with that holds failed sign-ins alone: of these only the end is read.
@@ -50,6 +41,8 @@ pub(super) struct Journal {
 struct State {
     memory: Memory,
     waiting: Vec<JournalEntry>,
+    /// Whether some of what waits could not be written before, and may have left half a line.
+    is_retry: bool,
     /// How far each file of another process has been read.
     read: BTreeMap<(String, String), u64>,
     followed: Option<Instant>,
@@ -95,63 +88,6 @@ impl Registry {
         }
         state.waiting.push(entry.clone());
         state.memory.add(entry);
-    }
-
-    /// Writes the journal every second until the end, and what is left then.
-    pub async fn keep_journal(self, until: CancellationToken) {
-        while until.run_until_cancelled(tokio::time::sleep(WRITE_EVERY)).await.is_some() {
-            self.write_journal().await;
-        }
-        self.write_journal().await;
-    }
-
-    /// Writes what has not been written yet.
-    pub async fn write_journal(&self) {
-        let entries = std::mem::take(&mut self.inner.journal.lock().waiting);
-        if entries.is_empty() {
-            return;
-        }
-        let writer = &self.inner.journal.writer;
-        let mut files: BTreeMap<(String, String), Vec<u8>> = BTreeMap::new();
-        for entry in &entries {
-            let kind = if entry.action == Action::SignInFailed { FAILURES } else { "" };
-            files.entry((day_of(entry.at), format!("{writer}{kind}"))).or_default().extend(entry.line());
-        }
-        let pushes = entries.iter().filter(|entry| entry.action == Action::Push);
-        let pushed = pushes.filter_map(|entry| Some((entry.repository.clone()?, entry.now.clone()?)));
-        let pushed: Vec<_> = pushed.take(SUMMARIES_A_TURN).collect();
-        let write = move |storage: &Storage| {
-            for ((day, writer), lines) in files {
-                if storage.append_journal(&day, &writer, &lines)? {
-                    forget_old(storage)?;
-                }
-            }
-            Ok(())
-        };
-        if let Err(error) = self.storage(Work::Write, write).await {
-            tracing::warn!(%error, entries = entries.len(), "the journal cannot be written now");
-            let mut state = self.inner.journal.lock();
-            let newer = std::mem::replace(&mut state.waiting, entries);
-            state.waiting.extend(newer);
-            return;
-        }
-        self.summarize_pushed(pushed).await;
-    }
-
-    /// Makes the summaries of what was pushed, so that no page has to; what there is no time for is left to pages.
-    async fn summarize_pushed(&self, pushed: Vec<(RepositoryName, Digest)>) {
-        let summarizer = self.summarizer();
-        let make = move |storage: &Storage| {
-            for (repository, digest) in pushed {
-                if storage.has_manifest(&repository, &digest)? {
-                    summarizer.summarize(storage, &repository, &digest)?;
-                }
-            }
-            Ok(())
-        };
-        if let Err(error) = self.storage(Work::Write, make).await {
-            tracing::debug!(%error, "a summary was not made");
-        }
     }
 
     /// The newest entries that `wanted` takes, the newest first, and whether there are more.
@@ -220,11 +156,4 @@ impl State {
 /// Whether a file is one of those that a process writes.
 fn is_of(file: &str, writer: &str) -> bool {
     file.strip_prefix(writer).is_some_and(|rest| rest.is_empty() || rest == FAILURES)
-}
-
-fn forget_old(storage: &Storage) -> Result<(), StorageError> {
-    for day in storage.journal_days()?.into_iter().skip(KEPT_DAYS) {
-        storage.remove_journal(&day)?;
-    }
-    Ok(())
 }
