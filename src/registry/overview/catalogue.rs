@@ -41,7 +41,7 @@ pub(super) enum CatalogueKey {
 }
 
 /// A repository in a list.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueRow {
     /// Its name.
     pub name: RepositoryName,
@@ -50,7 +50,7 @@ pub struct CatalogueRow {
 }
 
 /// What a list shows of a repository.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CatalogueFacts {
     /// How many tags it has.
     pub tags: usize,
@@ -89,6 +89,11 @@ impl Catalogue {
             rows: self.rows.amended(changes),
             namespaces: namespaces.map_or_else(OnceLock::new, OnceLock::from),
         }
+    }
+
+    /// As it is when these are all the repositories. What is as it was keeps its place in each order.
+    pub(super) fn replaced(&self, rows: &[Arc<CatalogueRow>]) -> Self {
+        self.amended(self.rows.changes_to(rows))
     }
 
     /// The repositories in the order of their path components.

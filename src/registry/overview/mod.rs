@@ -6,6 +6,7 @@
 //! it shows from the volume all the same.
 
 mod catalogue;
+mod catalogue_state;
 mod manifest_names;
 mod manifest_view;
 mod manifests;
@@ -39,7 +40,7 @@ pub use repository_view::RepositoryView;
 pub use tag_view::{TagOrder, TagView};
 pub use usage::{Known, LayerUse, Missing, RepositoryBytes, StorageReport};
 
-use self::{reading::CatalogueState, touched::Touched};
+use self::{catalogue_state::CatalogueState, touched::Touched};
 use super::{JournalEntry, Registry, RegistryError, blocking::Work, summaries::Summarizer};
 use crate::{
     oci::{Digest, RepositoryName, Tag},

@@ -78,6 +78,25 @@ impl<T: Row> Rows<T> {
         })
     }
 
+    /// What to change to come to these rows.
+    pub(super) fn changes_to(&self, rows: &[Arc<T>]) -> Vec<Change<T>>
+    where
+        T: PartialEq,
+        T::Name: Clone,
+    {
+        let (mut stays, mut changes) = (vec![false; self.rows.len()], Vec::new());
+        for row in rows {
+            let place = self.place(row.name()).ok();
+            place.into_iter().for_each(|place| stays[place] = true);
+            if place.is_none_or(|place| self.rows[place] != *row) {
+                changes.push((row.name().clone(), Some(row.clone())));
+            }
+        }
+        let gone = self.rows.iter().zip(stays).filter(|(_, stays)| !stays);
+        changes.extend(gone.map(|(row, _)| (row.name().clone(), None)));
+        changes
+    }
+
     /// The rows after some changes, of which no two are of one name.
     pub(super) fn amended(&self, mut changes: Vec<Change<T>>) -> Self {
         changes.sort_by(|one, other| T::compare(&one.0, &other.0));
@@ -153,4 +172,71 @@ impl<'a, T: Row> Amending<'a, T> {
 /// Rows are far fewer than fit: their names alone would take more memory than there is.
 fn place_of(place: usize) -> u32 {
     u32::try_from(place).unwrap_or(GONE)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[derive(Debug, PartialEq)]
+    struct Number {
+        name: u32,
+        size: u32,
+    }
+
+    thread_local! {
+        static KEYS: Cell<usize> = const { Cell::new(0) };
+    }
+
+    impl Row for Number {
+        type Name = u32;
+        type Order = ();
+        type Key = u32;
+        type Totals = u32;
+        const ORDERS: &'static [()] = &[()];
+
+        fn name(&self) -> &u32 {
+            &self.name
+        }
+
+        fn compare(one: &u32, other: &u32) -> Ordering {
+            one.cmp(other)
+        }
+
+        fn key(&self, (): ()) -> u32 {
+            KEYS.set(KEYS.get() + 1);
+            self.size
+        }
+
+        fn add_to(&self, totals: &mut u32) {
+            *totals += self.size;
+        }
+
+        fn take_from(&self, totals: &mut u32) {
+            *totals -= self.size;
+        }
+    }
+
+    #[test]
+    fn what_is_as_it_was_is_not_put_in_order_again() {
+        let rows = |numbers: &[(u32, u32)]| -> Vec<_> {
+            numbers.iter().map(|(name, size)| Arc::new(Number { name: *name, size: *size })).collect()
+        };
+        let mut numbers: Vec<_> = (0..10_000).map(|name| (name, name * 7919 % 10_000)).collect();
+        let none = Rows::default();
+        let before = none.amended(none.changes_to(&rows(&numbers)));
+        before.ordered(());
+        numbers.remove(17);
+        numbers[4_000].1 = 3;
+        numbers.push((20_000, 9));
+        KEYS.set(0);
+        let now = before.amended(before.changes_to(&rows(&numbers)));
+        let order = now.ordered(()).to_vec();
+        assert!(KEYS.get() < 1000, "{} of {} were asked for", KEYS.get(), numbers.len());
+        let afresh = none.amended(none.changes_to(&rows(&numbers)));
+        assert_eq!((order.as_slice(), now.totals()), (afresh.ordered(()), afresh.totals()));
+        assert_eq!((now.all(), now.changes_to(&rows(&numbers)).len()), (afresh.all(), 0));
+    }
 }
