@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     oci::{Algorithm, Reference},
-    registry::{Action, Config},
+    registry::{Action, Config, image_summary},
     storage,
 };
 
@@ -34,6 +34,8 @@ enum Step {
 }
 
 const TAGS: usize = 6;
+/// As many manifests of an index as a summary has.
+const LISTED: usize = image_summary::MAX_ENTRIES;
 const ORDERS: [TagOrder; 5] =
     [TagOrder::Name, TagOrder::Pushed, TagOrder::Created, TagOrder::Size, TagOrder::Digest];
 const CATALOGUE_ORDERS: [CatalogueOrder; 4] =
@@ -74,6 +76,10 @@ fn manifests() -> Vec<(Digest, String)> {
     all.extend([4, 5].map(|number| with_digest(image(number, Some(&all[0].0)))));
     all.push(with_digest(index(&[&all[0].0, &all[1].0, &all[0].0])));
     all.push(with_digest(index(&[&all[1].0])));
+    // Of the second index, and one that lists more than summaries have.
+    all.push(with_digest(index(&[&all[7].0, &all[2].0])));
+    let absent: Vec<_> = (0..LISTED).map(|number| of(&format!("absent {number}"))).collect();
+    all.push(with_digest(index(&absent.iter().chain([&all[3].0]).collect::<Vec<_>>())));
     all
 }
 
@@ -139,7 +145,8 @@ async fn told(registry: &Registry, name: &RepositoryName) -> String {
         let tags: Vec<_> = view.tags_of(&digest).cloned().collect();
         let (referrers, indexes) =
             (digests(&mut view.referrers_of(&digest)), digests(&mut view.indexes_of(&digest)));
-        (view.manifest(&digest).is_some(), tags, referrers, indexes)
+        let about: Vec<_> = view.tags_about(&digest).cloned().collect();
+        (view.manifest(&digest).map(|manifest| manifest.size), tags, referrers, indexes, about)
     });
     format!(
         "{:#?}",
@@ -152,6 +159,7 @@ async fn told(registry: &Registry, name: &RepositoryName) -> String {
             of_each.collect::<Vec<_>>(),
             (view.logical_bytes(), view.stored_bytes(), &view.manifests.blobs, view.manifest_count()),
             (view.newest().map(|tag| &tag.tag), view.has_tags_about_others(), view.is_empty()),
+            digests(&mut view.indexes_cut().iter()),
         )
     )
 }
@@ -273,4 +281,26 @@ async fn a_deleted_manifest_is_gone_though_its_directory_stays() {
     // And one that comes again.
     carry_out(&looked_at, &name, Step::PushUntagged { manifest: 0 }).await;
     assert_eq!(manifest_count(&looked_at, &name).await, 2);
+}
+
+#[tokio::test]
+async fn a_damaged_manifest_is_none_until_it_is_pushed_again() {
+    let volume = tempfile::tempdir().unwrap();
+    let (looked_at, other) = (server(&volume), server(&volume));
+    let name = "app".parse().unwrap();
+    let push = Step::Push { tag: 0, manifest: 0 };
+    carry_out(&other, &name, push).await;
+    let (digest, text) = &manifests()[0];
+    let blob =
+        format!("docker/registry/v2/blobs/sha256/{}/{}/data", &digest.encoded()[..2], digest.encoded());
+    fs::write(volume.path().join(blob), text.replace('{', "[")).unwrap();
+    for _ in 0..2 {
+        let view = looked_at.repository_view(&name).await.unwrap();
+        assert_eq!((view.tags().len(), view.manifest_count()), (1, 0));
+        assert!(view.tags()[0].manifest.is_none());
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    carry_out(&looked_at, &name, push).await;
+    let view = looked_at.repository_view(&name).await.unwrap();
+    assert!(view.tags()[0].manifest.is_some() && view.manifest_count() == 1);
 }
