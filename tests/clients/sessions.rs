@@ -77,8 +77,8 @@ async fn a_password_changed_on_one_server_ends_the_other_sessions_on_every_serve
     let (one, other) = two_servers(volume.path());
     let client = pages::client();
     let here = pages::sign_in(&client, &one).await;
-    let elsewhere = pages::sign_in(&client, &other).await;
-    answers(&client, &one, &elsewhere, StatusCode::OK).await;
+    let elsewhere = pages::sign_in(&client, &one).await;
+    answers(&client, &other, &elsewhere, StatusCode::OK).await;
     let goes_on = pages::change_password(&client, &one, &here, "another battery staple").await;
     copy_users(&one, &other);
     for server in [&one, &other] {
