@@ -2,7 +2,7 @@
 //!
 //! Every server of a volume has the same key, so a token is good on each of them and after a restart. The seal
 //! covers the stamp of the user's password without carrying it: a removed user or a changed password ends every
-//! session at once. Signing out forgets the cookie; a token stolen before lasts until it expires.
+//! session at once. Signing out forgets the cookie; a token stolen before lasts while it is used, a week at most.
 
 use std::time::{Duration, SystemTime};
 

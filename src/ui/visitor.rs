@@ -95,12 +95,7 @@ impl FromRequestParts<Arc<Ui>> for Visitor {
         let is_admin = identity.as_ref().is_some_and(|identity| {
             ui.policy.authorize(identity, Access::Administer, None) == Decision::Allow
         });
-        let (form_token, browser) = match &session {
-            Some(session) => (ui.sealer.form_token(session), None),
-            // Where nobody signs in, a form belongs to a random cookie of the browser.
-            None if !requires_sign_in => ui.browser_token(&parts.headers),
-            None => (String::new(), None),
-        };
+        let (form_token, browser) = ui.form_token(session.as_ref(), &parts.headers);
         let frame = Frame {
             user: session.as_ref().map(|session| session.user.clone()),
             form_token,
@@ -243,6 +238,16 @@ impl Viewer {
 }
 
 impl Ui {
+    /// What forms bring along, and the cookie that it belongs to when that is new.
+    fn form_token(&self, session: Option<&Session>, headers: &HeaderMap) -> (String, Option<HeaderValue>) {
+        match session {
+            Some(session) => (self.sealer.form_token(session), None),
+            // Where nobody signs in, a form belongs to a random cookie of the browser.
+            None if !self.authenticator.requires_sign_in() => self.browser_token(headers),
+            None => (String::new(), None),
+        }
+    }
+
     /// The form token of a browser where nobody signs in, and its cookie when that is new.
     fn browser_token(&self, headers: &HeaderMap) -> (String, Option<HeaderValue>) {
         let name = if self.config.secure { "__Host-browser" } else { "browser" };
