@@ -1,12 +1,14 @@
 package client
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/cookiejar"
 	"net/url"
 	"regexp"
+	"time"
 
 	"pakhuis/benches/peers"
 )
@@ -47,14 +49,34 @@ func (client *Client) Browser() (*http.Client, error) {
 
 // Page reads one page of ours to its end.
 func (client *Client) Page(browser *http.Client, path string) error {
+	_, err := client.page(browser, path)
+	return err
+}
+
+// UntilRead asks for a page until the server has read what is on it, so many rows, for ten minutes at most.
+func (client *Client) UntilRead(browser *http.Client, path string, rows int) error {
+	for wait := 0; wait < 600; wait++ {
+		text, err := client.page(browser, path)
+		if err != nil {
+			return err
+		}
+		found := bytes.Count(text, []byte(`<th scope="row">`))
+		if found == rows && !bytes.Contains(text, []byte("still being read")) {
+			return nil
+		}
+		time.Sleep(time.Second)
+	}
+	return fmt.Errorf("%s has not %d rows after ten minutes", path, rows)
+}
+
+func (client *Client) page(browser *http.Client, path string) ([]byte, error) {
 	response, err := browser.Get(client.base + path)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
-		return fmt.Errorf("GET %s: %s", path, response.Status)
+		return nil, fmt.Errorf("GET %s: %s", path, response.Status)
 	}
-	_, err = io.Copy(io.Discard, response.Body)
-	return err
+	return io.ReadAll(response.Body)
 }

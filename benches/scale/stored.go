@@ -107,6 +107,14 @@ func (settings *settings) manyRepositories(volume string, size int, user *client
 	if err != nil {
 		return nil, err
 	}
+	// Repositories without a manifest are on no page.
+	manifest, err := pushImage(user, "bench/pushed")
+	if err != nil {
+		return nil, err
+	}
+	if err := tree.Tagged(volume, names, client.Digest(manifest)); err != nil {
+		return nil, err
+	}
 	requests := []request{
 		{"start to the first answer", func(int) error {
 			again, other, err := settings.start(volume)
@@ -159,6 +167,9 @@ func (settings *settings) withPages(requests []request, user *client.Client, pag
 		return nil, err
 	}
 	for title, path := range pages {
+		if err := user.UntilRead(browser, path, pageSize); err != nil {
+			return nil, err
+		}
 		requests = append(requests, request{title, func(int) error { return user.Page(browser, path) }})
 	}
 	return requests, nil

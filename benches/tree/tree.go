@@ -24,6 +24,25 @@ func Repositories(volume string, count int) ([]string, error) {
 	return names, nil
 }
 
+// Tagged gives each repository the manifest, which the volume has, and the tag "latest" of it.
+func Tagged(volume string, names []string, digest string) error {
+	links := &sameFile{path: filepath.Join(volume, "link-of-many-repositories"), content: []byte(digest)}
+	defer links.forget()
+	for _, name := range names {
+		manifests := filepath.Join(repository(volume, name), "_manifests")
+		for _, place := range []string{"revisions/sha256/" + strings.TrimPrefix(digest, "sha256:"), "tags/latest/current"} {
+			directory := filepath.Join(manifests, place)
+			if err := os.MkdirAll(directory, 0o755); err != nil {
+				return err
+			}
+			if err := links.appearAs(filepath.Join(directory, "link")); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // Tags makes tags of a manifest that the repository has; gives their names in order.
 func Tags(volume, name, digest string, count int) ([]string, error) {
 	tags := filepath.Join(repository(volume, name), "_manifests/tags")
