@@ -1,4 +1,5 @@
-//! The only place that makes a name on the volume appear, change or disappear.
+//! The only place that makes the name of a file on the volume appear, change or disappear; directories are made by
+//! `directories`.
 //!
 //! A file is written under a temporary name, flushed, and renamed to its own: a reader sees all of it or nothing. That
 //! the name survives a power cut takes flushes of the directories above (`settled`). On NFS the outcome of a
@@ -17,10 +18,11 @@ use rustix::fs::{Mode, OFlags};
 use uuid::Uuid;
 
 use super::{
+    directories,
     error::{IoContext, StorageError},
     file_identity::FileIdentity,
     leftovers::Leftover,
-    lookup::{self, is_stale, open_directory, open_directory_again, volume_gone},
+    lookup::{self, is_stale, open_directory, open_directory_again},
     name_locks,
 };
 
@@ -71,47 +73,6 @@ pub(super) fn sync_what_is_left(directory: &Path) -> Result<(), StorageError> {
     Err(StorageError::NotFound)
 }
 
-/// Makes a directory and those above it, but neither `root` nor what is directly below it: where those are gone, the
-/// share is, and what would be made is on another disk. Flushes nothing. `Ok(false)` when it was there.
-pub(super) fn make_directories(root: &Path, directory: &Path) -> Result<bool, StorageError> {
-    match make_one(directory) {
-        Err(error) if error.is_of_a_removed_directory() => {}
-        result => return result,
-    }
-    let parent = directory.parent().filter(|parent| parent.starts_with(root) && *parent != root);
-    let above = parent.and_then(Path::parent).filter(|above| above.starts_with(root));
-    let (Some(parent), Some(above)) = (parent, above) else {
-        return Err(volume_gone()).context("find", root);
-    };
-    if above == root {
-        open_directory(parent).map_err(|_| volume_gone()).context("find", parent)?;
-    } else {
-        make_directories(root, parent)?;
-    }
-    make_one(directory)
-}
-
-/// Makes one directory in an existing one, without flushing. `Ok(false)` when it was there.
-///
-/// # Errors
-/// `NotFound` when the one above is not there.
-fn make_one(directory: &Path) -> Result<bool, StorageError> {
-    let make = || fs::create_dir(directory);
-    let made = match make() {
-        // The one above was removed by another server, and perhaps made again.
-        Err(error) if error.kind() == io::ErrorKind::StaleNetworkFileHandle => {
-            directory.parent().map(lookup::look_again);
-            make()
-        }
-        result => result,
-    };
-    match made {
-        Ok(()) => Ok(true),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(false),
-        Err(error) => Err(error).context("make directory", directory),
-    }
-}
-
 /// Makes a directory of the tree itself, and those above it, each one durable before the next. Only when a volume is
 /// opened.
 pub(super) fn make_tree(directory: &Path) -> Result<(), StorageError> {
@@ -152,7 +113,7 @@ pub(super) fn put(root: &Path, directory: &Path, name: &str, bytes: &[u8]) -> Re
 /// Works in one directory, opened once: when another takes its place meanwhile, this fails and nothing is flushed in
 /// the wrong one.
 fn try_put(root: &Path, directory: &Path, path: &Path, bytes: &[u8]) -> Result<Put, StorageError> {
-    let is_new = make_directories(root, directory)?;
+    let is_new = directories::make(root, directory)?;
     let opened = open_directory_again(directory)?;
     let found = if is_new { None } else { lookup::read_in(&opened, path, longest(bytes)).ok() };
     let before = found.as_ref().map(|found| found.identity);

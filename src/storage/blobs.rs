@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Storage, atomic_file,
+    Storage, atomic_file, directories,
     error::{IoContext, StorageError},
     file_identity::FileIdentity,
     layout::DATA,
@@ -160,7 +160,7 @@ impl Storage {
         let destination = directory.join(DATA);
         for _ in 0..2 {
             // In a directory that was not there is nothing to keep.
-            let found = match atomic_file::make_directories(self.layout.v2(), &directory)? {
+            let found = match directories::make(self.layout.v2(), &directory)? {
                 true => None,
                 false => self.find_stored(digest)?,
             };

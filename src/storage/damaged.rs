@@ -8,7 +8,8 @@ use std::{fs::File, os::unix::fs::FileExt, path::PathBuf};
 use uuid::Uuid;
 
 use super::{
-    Storage, StorageError, atomic_file, error::IoContext, file_identity::FileIdentity, layout::DATA, lookup,
+    Storage, StorageError, atomic_file, directories, error::IoContext, file_identity::FileIdentity,
+    layout::DATA, lookup,
 };
 use crate::oci::{Algorithm, Digest, DigestHasher};
 
@@ -78,7 +79,7 @@ impl Storage {
         }
         let data = directory.join(DATA);
         let shelf = self.layout.damaged();
-        atomic_file::make_directories(self.layout.v2(), &shelf)?;
+        directories::make(self.layout.v2(), &shelf)?;
         let name =
             format!("{}-{}-{}", digest.algorithm().as_str(), digest.encoded(), Uuid::new_v4().simple());
         let aside = shelf.join(&name);
@@ -124,7 +125,7 @@ impl Storage {
             return Ok(false);
         }
         let directory = self.layout.blob_directory(&aside.digest);
-        atomic_file::make_directories(self.layout.v2(), &directory)?;
+        directories::make(self.layout.v2(), &directory)?;
         let moved = atomic_file::move_if_absent(&self.set_aside_path(aside), &directory.join(DATA))?;
         self.settle(&directory, directory.parent().unwrap_or(&directory))?;
         self.settle_permanent(&self.layout.damaged())?;

@@ -5,7 +5,7 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::{
-    Storage, StorageError, atomic_file,
+    Storage, StorageError, directories,
     file_identity::FileIdentity,
     layout::{DATA, LINK},
     lookup,
@@ -173,7 +173,7 @@ impl Storage {
     /// Makes the directories that a repository must have.
     pub fn complete_repository(&self, repository: &RepositoryName) -> Result<(), StorageError> {
         for directory in self.layout.required_directories(repository) {
-            atomic_file::make_directories(self.layout.v2(), &directory)?;
+            directories::make(self.layout.v2(), &directory)?;
             self.settle_permanent(&directory)?;
         }
         Ok(())

@@ -6,7 +6,7 @@
 use std::os::unix::fs::FileExt;
 
 use super::{
-    Storage, atomic_file,
+    Storage, atomic_file, directories,
     error::{IoContext, StorageError},
     lookup, removal,
 };
@@ -33,7 +33,7 @@ impl Storage {
         let path = directory.join(writer);
         match atomic_file::append(&path, lines) {
             Err(StorageError::NotFound) => {
-                atomic_file::make_directories(self.layout.v2(), &directory)?;
+                directories::make(self.layout.v2(), &directory)?;
                 atomic_file::append(&path, lines).map(|()| true)
             }
             result => result.map(|()| false),

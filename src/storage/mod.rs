@@ -16,6 +16,7 @@ mod atomic_file;
 mod blobs;
 mod catalog;
 mod damaged;
+mod directories;
 mod directory_names;
 pub mod doctor;
 mod error;

@@ -11,8 +11,8 @@ use std::{
 use uuid::Uuid;
 
 use super::{
-    Storage, StorageError, ages::LastLook, atomic_file, directory_names::DirectoryNames, layout::Layout,
-    lookup, settled::Settled,
+    Storage, StorageError, ages::LastLook, atomic_file, directories, directory_names::DirectoryNames,
+    layout::Layout, lookup, settled::Settled,
 };
 use crate::oci::RepositoryName;
 
@@ -187,7 +187,7 @@ impl Storage {
         }
         let (revisions, uploads) = (self.layout.revisions(repository), self.layout.uploads(repository));
         for directory in [&revisions, &tags, &uploads, &layers] {
-            atomic_file::make_directories(self.layout.v2(), directory)?;
+            directories::make(self.layout.v2(), directory)?;
         }
         // Whoever made them: another server may not have come to it yet, or have died.
         self.settle_names(&[&revisions, &tags, &layers])

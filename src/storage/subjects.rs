@@ -6,7 +6,7 @@
 use std::{collections::HashMap, io::Read};
 
 use super::{
-    Storage, atomic_file,
+    Storage, atomic_file, directories,
     error::{IoContext, StorageError},
     layout::SUBJECTS,
     lookup,
@@ -44,7 +44,7 @@ impl Storage {
         subjects: &Subjects,
     ) -> Result<(), StorageError> {
         let directory = self.layout.referrers_root(repository);
-        atomic_file::make_directories(self.layout.v2(), &directory)?;
+        directories::make(self.layout.v2(), &directory)?;
         atomic_file::put_volatile(&directory, SUBJECTS, &encode(subjects))
     }
 }

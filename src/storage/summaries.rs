@@ -6,7 +6,7 @@
 use std::io::Read;
 
 use super::{
-    Storage, atomic_file,
+    Storage, atomic_file, directories,
     error::{IoContext, StorageError},
     lookup, removal,
 };
@@ -43,7 +43,7 @@ impl Storage {
         let bytes = encode(body);
         match atomic_file::put_volatile(&directory, manifest.encoded(), &bytes) {
             Err(StorageError::NotFound) => {
-                atomic_file::make_directories(self.layout.v2(), &directory)?;
+                directories::make(self.layout.v2(), &directory)?;
                 atomic_file::put_volatile(&directory, manifest.encoded(), &bytes)
             }
             result => result,

@@ -28,7 +28,7 @@ pub use commit::UploadCommit;
 use record::Record;
 
 use super::{
-    Storage, StorageError, atomic_file,
+    Storage, StorageError, atomic_file, directories,
     error::IoContext,
     layout::{DATA, STARTED_AT, STATE},
     leftovers::Leftover,
@@ -56,7 +56,7 @@ impl Storage {
     }
 
     fn begin_upload(&self, directory: &Path, algorithm: Algorithm) -> Result<(), StorageError> {
-        atomic_file::make_directories(self.layout.v2(), directory)?;
+        directories::make(self.layout.v2(), directory)?;
         atomic_file::create_unique(&directory.join(DATA))?;
         let path = directory.join(STATE);
         let mut state = atomic_file::create_unique(&path)?;
